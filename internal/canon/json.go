@@ -1,0 +1,48 @@
+package canon
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// EncodeJSON returns the one encoding of v: members in the order of the
+// struct's fields, no white space, no HTML escapes. It equals what
+// JavaScript's JSON.stringify prints for the same members in that order.
+func EncodeJSON(v any) ([]byte, error) {
+	return json.Marshal(v, json.Deterministic(true), json.FormatNilSliceAsNull(false))
+}
+
+// DecodeJSON reads a canonical document into v, a pointer to a struct: it
+// refuses unknown, duplicate or case-variant members, invalid UTF-8,
+// trailing bytes, and any input that EncodeJSON would write differently.
+func DecodeJSON(data []byte, v any) error {
+	if err := DecodeJSONLoose(data, v); err != nil {
+		return err
+	}
+	again, err := EncodeJSON(v)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if !bytes.Equal(again, data) {
+		return fmt.Errorf("%w: document is not in canonical form", ErrFormat)
+	}
+	return nil
+}
+
+// DecodeJSONLoose reads strict JSON as DecodeJSON does, but takes any white
+// space and member order: for request bodies, which people write by hand and
+// whose bytes are covered by the request signature as they are.
+func DecodeJSONLoose(data []byte, v any) error {
+	err := json.Unmarshal(data, v,
+		json.RejectUnknownMembers(true),
+		json.MatchCaseInsensitiveNames(false),
+		jsontext.AllowDuplicateNames(false),
+		jsontext.AllowInvalidUTF8(false))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return nil
+}
