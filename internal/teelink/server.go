@@ -1,0 +1,281 @@
+package teelink
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Handler is what a workload does with frames. Methods are called from many
+// goroutines at once. Errors that are *RemoteError reach the peer as they
+// are; of others it learns only the code "internal".
+type Handler interface {
+	Hello(ctx context.Context) (HelloReply, error)
+	Put(ctx context.Context, objects []Object) error
+	Provision(ctx context.Context, genesis []byte) ([]byte, error)
+	// Decide returns the item for the next batch, without its ID.
+	Decide(ctx context.Context, d *Decide) (Item, error)
+	// Seal signs one batch over the leaves and returns the signed record. It
+	// is the last step before bytes leave.
+	Seal(leaves [][]byte) ([]byte, error)
+}
+
+// ServerConfig configures a Server.
+type ServerConfig struct {
+	Handler     Handler
+	Certificate tls.Certificate
+	// Workers is how many requests of one link are in work at a time; the
+	// rest wait in order. Default 64.
+	Workers int
+	// MaxLinks is how many connections are served at a time. Default 16.
+	MaxLinks int
+	// Idle ends a link on which no frame arrived for so long. Default 10 min.
+	Idle time.Duration
+	// Now is the clock for deadlines. Required.
+	Now func() time.Time
+}
+
+// Server is the workload's end of all links.
+type Server struct {
+	cfg ServerConfig
+	wg  sync.WaitGroup
+}
+
+// NewServer checks the configuration.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if cfg.Handler == nil || cfg.Now == nil || len(cfg.Certificate.Certificate) == 0 {
+		return nil, errors.New("teelink: Handler, Now and Certificate are required")
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 64
+	}
+	if cfg.MaxLinks == 0 {
+		cfg.MaxLinks = 16
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = 10 * time.Minute
+	}
+	return &Server{cfg: cfg}, nil
+}
+
+// Serve accepts links until ctx ends; it closes l, lets requests in work
+// finish, and returns nil then.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	slots := make(chan struct{}, s.cfg.MaxLinks)
+	defer s.wg.Wait()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept link: %w", err)
+		}
+		select {
+		case slots <- struct{}{}:
+			s.wg.Go(func() {
+				defer func() { <-slots }()
+				s.serveLink(ctx, nc)
+			})
+		default:
+			nc.Close() // full: the peer tries again
+		}
+	}
+}
+
+// link is one connection: a reader, Workers workers and a writer.
+type link struct {
+	s    *Server
+	conn *tls.Conn
+	out  *outbox
+	jobs chan Frame
+}
+
+func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
+	conn := tls.Server(nc, &tls.Config{
+		Certificates: []tls.Certificate{s.cfg.Certificate},
+		MinVersion:   tls.VersionTLS13,
+		NextProtos:   []string{ALPN},
+		// Resumption would leave session secrets for no gain on one
+		// long-lived connection.
+		SessionTicketsDisabled: true,
+	})
+	defer conn.Close()
+	hctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	err := conn.HandshakeContext(hctx)
+	cancel()
+	if err != nil || conn.ConnectionState().NegotiatedProtocol != ALPN {
+		return
+	}
+	ln := &link{s: s, conn: conn, out: newOutbox(), jobs: make(chan Frame, s.cfg.Workers)}
+	ln.run(ctx)
+}
+
+func (ln *link) run(ctx context.Context) {
+	lctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(lctx, func() { ln.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	var workers, writer sync.WaitGroup
+	for range ln.s.cfg.Workers {
+		// Requests in work finish even when the server stops.
+		workers.Go(func() { ln.work(context.WithoutCancel(ctx)) })
+	}
+	writer.Go(func() {
+		if err := ln.out.run(ln.conn, ln.seal); err != nil {
+			ln.conn.Close()
+		}
+		cancel()
+	})
+	ln.read(lctx)
+	close(ln.jobs)
+	workers.Wait()
+	ln.out.finish()
+	writer.Wait()
+}
+
+func (ln *link) read(ctx context.Context) {
+	r := bufio.NewReaderSize(ln.conn, MaxFrame)
+	for {
+		ln.conn.SetReadDeadline(time.Now().Add(ln.s.cfg.Idle))
+		if ctx.Err() != nil {
+			return
+		}
+		f, err := ReadFrame(r)
+		if err != nil {
+			return
+		}
+		switch f.Op {
+		case OpHello, OpPut, OpDecide, OpProvision:
+		default:
+			return // unknown op closes
+		}
+		select {
+		case ln.jobs <- f:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (ln *link) work(ctx context.Context) {
+	for f := range ln.jobs {
+		if err := ln.handle(ctx, f); err != nil {
+			ln.answerError(f.ID, err)
+		}
+	}
+}
+
+// handle serves one frame; the error is the answer.
+func (ln *link) handle(ctx context.Context, f Frame) (err error) {
+	defer func() {
+		// The value of a panic may hold anything: it is dropped.
+		if recover() != nil {
+			err = errors.New("panic in handler")
+		}
+	}()
+	if f.Deadline != 0 {
+		deadline := time.UnixMicro(int64(min(f.Deadline, 1<<62)))
+		if !ln.s.cfg.Now().Before(deadline) {
+			return &RemoteError{Code: "deadline_exceeded", Message: "the deadline passed before the TEE took up the request; try again"}
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	switch f.Op {
+	case OpDecide:
+		d, err := DecodeDecide(f.Payload)
+		if err != nil {
+			return malformed(err)
+		}
+		it, err := ln.s.cfg.Handler.Decide(ctx, d)
+		if err != nil {
+			return err
+		}
+		it.ID = f.ID
+		ln.out.add(it)
+		return nil
+	case OpPut:
+		objects, err := DecodePut(f.Payload)
+		if err != nil {
+			return malformed(err)
+		}
+		if err := ln.s.cfg.Handler.Put(ctx, objects); err != nil {
+			return err
+		}
+		return ln.out.send(Frame{ID: f.ID, Op: OpPutReply})
+	case OpProvision:
+		return ln.provision(ctx, f)
+	default: // OpHello: read lets no other op through
+		h, err := ln.s.cfg.Handler.Hello(ctx)
+		if err != nil {
+			return err
+		}
+		return ln.out.send(Frame{ID: f.ID, Op: OpHelloReply, Payload: h.Encode()})
+	}
+}
+
+func (ln *link) provision(ctx context.Context, f Frame) error {
+	genesis, err := DecodeProvision(f.Payload)
+	if err != nil {
+		return malformed(err)
+	}
+	state, err := ln.s.cfg.Handler.Provision(ctx, genesis)
+	if err != nil {
+		return err
+	}
+	return ln.out.send(Frame{ID: f.ID, Op: OpProvisionReply, Payload: EncodeProvisionReply(state)})
+}
+
+func malformed(err error) error {
+	return &RemoteError{Code: "malformed_frame", Message: err.Error()}
+}
+
+func (ln *link) answerError(id uint64, err error) {
+	var remote *RemoteError
+	if !errors.As(err, &remote) {
+		remote = &RemoteError{Code: "internal", Message: "the TEE failed to handle the request"}
+	}
+	// An error here means that the link is down, which its reader sees.
+	_ = ln.out.send(Frame{ID: id, Op: OpError, Payload: remote.Encode()})
+}
+
+// seal appends batch frames for the items: as few as the frame limit allows.
+func (ln *link) seal(dst []byte, items []Item) ([]byte, error) {
+	for len(items) > 0 {
+		n, size := 0, 4+maxBatch+4+headerSize
+		for n < len(items) && n < MaxItems && size+items[n].size() <= MaxFrame {
+			size += items[n].size()
+			n++
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("%w: item of %d bytes", ErrProtocol, items[0].size())
+		}
+		leaves := make([][]byte, n)
+		for i := range leaves {
+			leaves[i] = items[i].Leaf
+		}
+		signed, err := ln.s.cfg.Handler.Seal(leaves)
+		if err != nil {
+			return nil, fmt.Errorf("seal batch: %w", err)
+		}
+		payload, err := EncodeBatch(signed, items[:n])
+		if err != nil {
+			return nil, err
+		}
+		if dst, err = AppendFrame(dst, Frame{Op: OpBatch, Payload: payload}); err != nil {
+			return nil, err
+		}
+		items = items[n:]
+	}
+	return dst, nil
+}
