@@ -156,7 +156,9 @@ type Item struct {
 }
 
 // size is an upper bound of the item's encoding.
-func (it *Item) size() int { return 8 + 4 + len(it.Leaf) + 1 + 4 + len(it.Result) + 4 + len(it.Explanation) }
+func (it *Item) size() int {
+	return 8 + 4 + len(it.Leaf) + 1 + 4 + len(it.Result) + 4 + len(it.Explanation)
+}
 
 // EncodeBatch returns the payload of a batch frame.
 func EncodeBatch(signed []byte, items []Item) ([]byte, error) {

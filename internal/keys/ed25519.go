@@ -1,0 +1,21 @@
+package keys
+
+import (
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+)
+
+func publicEd25519(seed *[32]byte, pub []byte) {
+	copy(pub, ed25519.NewKeyFromSeed(seed[:])[32:])
+}
+
+func signEd25519(seed *[32]byte, pub, msg, sig []byte) {
+	var expanded [64]byte // the library's private key: seed ‖ public key
+	copy(expanded[:32], seed[:])
+	copy(expanded[32:], pub)
+	copy(sig, ed25519.Sign(expanded[:], msg))
+	clear(expanded[:])
+}
+
+func verifyEd25519(pub, msg, sig []byte) bool {
+	return ed25519.VerifyWithOptions(pub, msg, sig, &ed25519.Options{Verify: &ed25519.VerifyOptions{CofactorlessVerify: true}})
+}
