@@ -1,0 +1,80 @@
+package receipt
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sigilkeys/sigil/internal/keys"
+)
+
+// Checkpoint is a signed head of an organisation's log: a C2SP
+// tlog-checkpoint in a signed note.
+type Checkpoint struct {
+	Origin string // sigilkeys.com/log/<organization>/<epoch>
+	Size   uint64
+	Root   [32]byte
+}
+
+// LogOrigin returns the origin, which is also the key name, of an
+// organisation's log in an epoch (from 1).
+func LogOrigin(organization UUID, epoch uint32) string {
+	return fmt.Sprintf("sigilkeys.com/log/%s/%d", organization, epoch)
+}
+
+func (c *Checkpoint) body() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+}
+
+// keyHash is the signed note's hint to the key: algorithm 1 is Ed25519.
+func keyHash(name string, pub [32]byte) []byte {
+	h := sha256.Sum256(append([]byte(name+"\n\x01"), pub[:]...))
+	return h[:4]
+}
+
+// Sign returns the note with the log key's signature.
+func (c *Checkpoint) Sign(key ed25519.PrivateKey) string {
+	body := c.body()
+	blob := append(keyHash(c.Origin, [32]byte(key[32:])), ed25519.Sign(key, []byte(body))...)
+	return body + "\n— " + c.Origin + " " + base64.StdEncoding.EncodeToString(blob) + "\n"
+}
+
+// OpenCheckpoint reads a note, requires the origin, and verifies the log key's
+// signature, which is the first; cosignatures after it are left to others.
+func OpenCheckpoint(note, origin string, key [32]byte) (*Checkpoint, error) {
+	fail := func(why string) (*Checkpoint, error) { return nil, invalid("checkpoint", errors.New(why)) }
+	if len(note) > 16<<10 {
+		return fail("too long")
+	}
+	body, sigs, ok := strings.Cut(note, "\n\n")
+	body += "\n"
+	lines := strings.Split(body, "\n")
+	if !ok || len(lines) != 4 || lines[0] != origin {
+		return fail("not a three-line checkpoint of this log")
+	}
+	size, err := strconv.ParseUint(lines[1], 10, 63)
+	if err != nil || strconv.FormatUint(size, 10) != lines[1] {
+		return fail("size is not a canonical number")
+	}
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
+	if err != nil || len(root) != 32 {
+		return fail("root is not 32 bytes of base64")
+	}
+	first, _, ok := strings.Cut(sigs, "\n")
+	encoded, found := strings.CutPrefix(first, "— "+origin+" ")
+	if !ok || !found || !strings.HasSuffix(note, "\n") {
+		return fail("no signature line of the log key")
+	}
+	blob, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(blob) != 68 || string(blob[:4]) != string(keyHash(origin, key)) {
+		return fail("signature line is malformed or of another key")
+	}
+	if !keys.Verify(keys.Ed25519, key[:], []byte(body), blob[4:]) {
+		return fail("signature doesn't verify")
+	}
+	return &Checkpoint{Origin: origin, Size: size, Root: [32]byte(root)}, nil
+}
