@@ -1,0 +1,125 @@
+// Package policy decides whether a grant's policy allows a request. It is
+// pure: no clock, no store, no network. Default is deny: an empty list allows
+// nothing, and the zero Decision is "not decided".
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+)
+
+// Any is the one list member that means every value; it stands alone.
+const Any = "*"
+
+// Methods that a policy can name.
+const (
+	MethodSignMessage  = "signMessage"
+	MethodCreateWallet = "createWallet"
+)
+
+// Policy is the first form of a grant's policy: allow-lists.
+type Policy struct {
+	Wallets  []string `json:"wallets"`  // UUIDs, or "*"
+	Networks []string `json:"networks"` // slugs, or "*"
+	Methods  []string `json:"methods"`  // signMessage, createWallet, or "*"
+}
+
+// Outcome is the result of an evaluation.
+type Outcome uint8
+
+// Outcomes; the zero value is no decision and must be treated as a failure.
+const (
+	Undecided Outcome = iota
+	Allow
+	Deny
+)
+
+// Stable reason codes.
+const (
+	ReasonAllowed = "allowed"
+	ReasonMethod  = "policy_method"
+	ReasonNetwork = "policy_network"
+	ReasonWallet  = "policy_wallet"
+)
+
+// Decision is an outcome with its reason, a stable code, and a sentence for
+// people.
+type Decision struct {
+	Outcome     Outcome
+	Reason      string
+	Explanation string
+}
+
+// Request is what a policy looks at.
+type Request struct {
+	Method  string
+	Network string     // "" for a method without network
+	Wallet  canon.UUID // zero for a method without wallet
+}
+
+// Check refuses a malformed policy, when it is stored and when it is used.
+func (p *Policy) Check() error {
+	for name, list := range map[string][]string{"wallets": p.Wallets, "networks": p.Networks, "methods": p.Methods} {
+		if err := checkList(list); err != nil {
+			return fmt.Errorf("policy %s: %w", name, err)
+		}
+	}
+	for _, w := range p.Wallets {
+		if _, err := canon.ParseUUID(w); w != Any && err != nil {
+			return fmt.Errorf("policy wallets: %w", err)
+		}
+	}
+	for _, m := range p.Methods {
+		if m != Any && m != MethodSignMessage && m != MethodCreateWallet {
+			return fmt.Errorf("policy methods: unknown method %q", m)
+		}
+	}
+	return nil
+}
+
+func checkList(list []string) error {
+	if len(list) > 1000 {
+		return errors.New("more than 1,000 members")
+	}
+	seen := make(map[string]bool, len(list))
+	for _, m := range list {
+		switch {
+		case m == "" || len(m) > 64:
+			return errors.New("a member is empty or over 64 bytes")
+		case seen[m]:
+			return fmt.Errorf("%q stands twice", m)
+		case m == Any && len(list) > 1:
+			return errors.New(`"*" must stand alone`)
+		}
+		seen[m] = true
+	}
+	return nil
+}
+
+// Evaluate decides a request.
+func Evaluate(p *Policy, r Request) Decision {
+	if !allows(p.Methods, r.Method) {
+		return deny(ReasonMethod, "the grant's policy doesn't allow the method %s", r.Method)
+	}
+	if r.Method == MethodCreateWallet {
+		return Decision{Allow, ReasonAllowed, ""}
+	}
+	if r.Network == "" || !allows(p.Networks, r.Network) {
+		return deny(ReasonNetwork, "the grant's policy doesn't allow the network %s", r.Network)
+	}
+	if r.Wallet.IsZero() || !allows(p.Wallets, r.Wallet.String()) {
+		return deny(ReasonWallet, "the grant's policy doesn't allow the wallet %s", r.Wallet)
+	}
+	return Decision{Allow, ReasonAllowed, ""}
+}
+
+func deny(reason, format string, args ...any) Decision {
+	return Decision{Deny, reason, fmt.Sprintf(format, args...)}
+}
+
+func allows(list []string, v string) bool {
+	return len(list) == 1 && list[0] == Any || slices.Contains(list, v)
+}
