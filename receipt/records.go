@@ -132,12 +132,22 @@ func (c *StateCertificate) Sign(instance ed25519.PrivateKey) ([]byte, error) {
 // OpenStateCertificate decodes a signed certificate and verifies it under the
 // instance key.
 func OpenStateCertificate(signed []byte, instance [32]byte) (*StateCertificate, error) {
-	record, sig, err := split("state certificate", signed)
+	c, record, sig, err := DecodeStateCertificate(signed)
 	if err != nil {
 		return nil, err
 	}
+	return c, verify("state certificate", record, sig, instance)
+}
+
+// DecodeStateCertificate takes a signed certificate apart without verifying
+// the signature: to learn which statement's instance key to verify it under.
+func DecodeStateCertificate(signed []byte) (c *StateCertificate, record, sig []byte, err error) {
+	record, sig, err = split("state certificate", signed)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	r := canon.NewReader(magicState, record)
-	c := &StateCertificate{}
+	c = &StateCertificate{}
 	r.Fixed(c.Organization[:])
 	r.Fixed(c.Genesis[:])
 	r.Fixed(c.StateKey[:])
@@ -145,9 +155,9 @@ func OpenStateCertificate(signed []byte, instance [32]byte) (*StateCertificate, 
 	r.Fixed(c.Statement[:])
 	c.Created = r.U64()
 	if err := r.Close(); err != nil {
-		return nil, invalid("state certificate", err)
+		return nil, nil, nil, invalid("state certificate", err)
 	}
-	return c, verify("state certificate", record, sig, instance)
+	return c, record, sig, nil
 }
 
 // StateRecord is a sealed state key as the database keeps it.

@@ -294,3 +294,33 @@ func parseHex32(s string) (d [32]byte, err error) {
 	}
 	return [32]byte(b), nil
 }
+
+// GenesisOf returns the genesis digest that a grant or revocation names,
+// before anything of it is verified: to find the genesis to verify it under.
+func GenesisOf(envelope []byte) ([32]byte, error) {
+	e, err := ParseEnvelope(envelope)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	payload, err := decodeBase64(e.Payload)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	var named string
+	switch e.PayloadType {
+	case TypeGrant:
+		var v Grant
+		err = canon.DecodeJSON(payload, &v)
+		named = v.Genesis
+	case TypeRevocation:
+		var v Revocation
+		err = canon.DecodeJSON(payload, &v)
+		named = v.Genesis
+	default:
+		return [32]byte{}, refuse(CodeDocument, "payload type %q names no genesis", e.PayloadType)
+	}
+	if err != nil {
+		return [32]byte{}, refuse(CodeDocument, "payload: %v", err)
+	}
+	return parseHex32(named)
+}

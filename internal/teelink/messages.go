@@ -31,6 +31,7 @@ const (
 	ObjectGrant        ObjectKind = 2
 	ObjectRevocation   ObjectKind = 3
 	ObjectWalletRecord ObjectKind = 4
+	ObjectStateRecord  ObjectKind = 5
 )
 
 // Object is something content-addressed that a decision refers to by digest.
@@ -77,7 +78,7 @@ func DecodePut(p []byte) ([]Object, error) {
 	objects := make([]Object, 0, n)
 	for range n {
 		o := Object{Kind: ObjectKind(r.U8()), Bytes: r.Bytes(MaxObject)}
-		if o.Kind < ObjectGenesis || o.Kind > ObjectWalletRecord {
+		if o.Kind < ObjectGenesis || o.Kind > ObjectStateRecord {
 			r.Fail("object kind %d", o.Kind)
 		}
 		objects = append(objects, o)
@@ -94,10 +95,10 @@ const (
 // Decide is one client request as the control plane received it, with the
 // digests of the objects that it should be decided on.
 type Decide struct {
-	Genesis      [32]byte
-	Grant        [32]byte
-	WalletRecord [32]byte // zero: the request concerns no existing wallet
-	Auth         uint8    // AuthSignature or AuthBearer
+	Genesis [32]byte
+	Grant   [32]byte
+	Record  [32]byte // of the wallet record to sign with, or of the state record to create a wallet
+	Auth    uint8    // AuthSignature or AuthBearer
 
 	Method         string // HTTP method
 	Path           string // as sent
@@ -112,7 +113,7 @@ type Decide struct {
 // Encode returns the payload.
 func (d *Decide) Encode() ([]byte, error) {
 	return canon.NewWriter("", 256+len(d.Path)+len(d.Query)+len(d.Proof)+len(d.Body)).
-		Fixed(d.Genesis[:]).Fixed(d.Grant[:]).Fixed(d.WalletRecord[:]).U8(d.Auth).
+		Fixed(d.Genesis[:]).Fixed(d.Grant[:]).Fixed(d.Record[:]).U8(d.Auth).
 		Text(d.Method).Text(d.Path).Text(d.Query).U64(uint64(d.Created)).Fixed(d.RequestID[:]).
 		Text(d.IdempotencyKey).Bytes(d.Proof).Bytes(d.Body).Record()
 }
@@ -123,7 +124,7 @@ func DecodeDecide(p []byte) (*Decide, error) {
 	d := &Decide{}
 	r.Fixed(d.Genesis[:])
 	r.Fixed(d.Grant[:])
-	r.Fixed(d.WalletRecord[:])
+	r.Fixed(d.Record[:])
 	d.Auth = r.U8()
 	d.Method, d.Path, d.Query = r.Text(8), r.Text(256), r.Text(1024)
 	d.Created = int64(r.U64())
