@@ -1,0 +1,204 @@
+// Package chain is the registry of networks and the seam between the workload
+// and a network family: what a request means (Intent), which exact bytes are
+// given to the curve, and how a signature is written.
+//
+// No blind signing: a family decodes what it is asked to sign and says what
+// it is; what it can't decode, or what could be read as something else (a
+// message that is a transaction), it refuses with a stable code. Families are
+// sub-packages; this package imports none of them, and a Registry is built
+// once, explicitly, and never changes.
+package chain
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/keys"
+)
+
+// MaxMessage is the size of the largest message that is signed, in bytes.
+const MaxMessage = 32 << 10
+
+// RefusedError is a refusal to sign with a stable code (docs/ERRORS.md).
+type RefusedError struct {
+	Code    string
+	Message string
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string { return e.Code + ": " + e.Message }
+
+// Codes of refusals.
+const (
+	CodeTransaction = "message_is_transaction"
+	CodeDigest      = "message_is_digest"
+	CodeTooLarge    = "message_too_large"
+	CodeFormat      = "unsupported_format"
+	CodeEncoding    = "invalid_encoding"
+	CodeArgument    = "invalid_argument"
+)
+
+// Refuse makes a RefusedError.
+func Refuse(code, format string, args ...any) error {
+	return &RefusedError{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Network is one entry of the registry.
+type Network struct {
+	Slug    string
+	Name    string
+	Family  string // evm, solana
+	Curve   keys.Curve
+	ChainID uint64 // EVM; 0 elsewhere
+	Testnet bool
+	Codec   Codec
+}
+
+// Codec is what a family can do. Implementations are stateless and safe for
+// use from many goroutines.
+type Codec interface {
+	// Address returns the address of a public key (compressed secp256k1, 33
+	// bytes; Ed25519, 32 bytes) in the network's text form.
+	Address(pub []byte) (string, error)
+	// Message decodes a message-signing request. Errors are *RefusedError.
+	Message(n *Network, pub []byte, m *Message) (*Prepared, error)
+	// EncodeSignature writes a raw signature (keys.Sign) in the network's
+	// text form.
+	EncodeSignature(raw []byte) (string, error)
+	// DecodeSignature is its strict inverse.
+	DecodeSignature(text string) ([]byte, error)
+}
+
+// Message is a message-signing request as it stands in a request body.
+type Message struct {
+	// Message is the text, or bytes as Encoding says.
+	Message string `json:"message"`
+	// Encoding of Message: "" or "utf8", "hex" (0x optional), "base64".
+	Encoding string `json:"message_encoding,omitzero"`
+	// Format of what is signed: "" is the network's usual one (EIP-191;
+	// Solana: the bytes themselves); FormatOffchain… on Solana.
+	Format string `json:"message_format,omitzero"`
+	// ApplicationDomain of a Solana off-chain message v0: base58 of 32 bytes.
+	ApplicationDomain string `json:"application_domain,omitzero"`
+	// RequiredSignatories of a Solana off-chain message: base58 addresses;
+	// none means the wallet alone.
+	RequiredSignatories []string `json:"required_signatories,omitzero"`
+	// ContentFormat of a Solana off-chain message v0: "" picks the narrowest
+	// of "ascii" (0), "utf8" (1) and "utf8-long" (2) that fits.
+	ContentFormat string `json:"content_format,omitzero"`
+}
+
+// Message formats.
+const (
+	FormatOffchainV0       = "solana-offchain-v0"
+	FormatOffchainV0Legacy = "solana-offchain-v0-legacy"
+	FormatOffchainV1       = "solana-offchain-v1"
+)
+
+// Bytes returns the message's bytes.
+func (m *Message) Bytes() ([]byte, error) {
+	var b []byte
+	var err error
+	switch m.Encoding {
+	case "", "utf8":
+		if !utf8.ValidString(m.Message) {
+			return nil, Refuse(CodeEncoding, "the message is not valid UTF-8")
+		}
+		b = []byte(m.Message)
+	case "hex":
+		b, err = hex.DecodeString(strings.TrimPrefix(m.Message, "0x"))
+	case "base64":
+		b, err = base64.StdEncoding.Strict().DecodeString(m.Message)
+	default:
+		return nil, Refuse(CodeEncoding, "message_encoding is %q; use utf8, hex or base64", m.Encoding)
+	}
+	if err != nil {
+		return nil, Refuse(CodeEncoding, "the message isn't valid %s", m.Encoding)
+	}
+	if len(b) > MaxMessage {
+		return nil, Refuse(CodeTooLarge, "the message has %d bytes, at most %d can be signed", len(b), MaxMessage)
+	}
+	return b, nil
+}
+
+// Intent is what a request means, as decoded; its canonical JSON is what the
+// intent digest of a receipt covers.
+type Intent struct {
+	Kind    string `json:"kind"` // message
+	Network string `json:"network"`
+	Format  string `json:"format"` // eip191, solana-raw, solana-offchain-…
+	Length  int    `json:"length"` // of the message, in bytes
+	SHA256  string `json:"sha256"` // of the message, hex
+}
+
+// MessageIntent describes a message.
+func MessageIntent(n *Network, format string, message []byte) Intent {
+	d := sha256.Sum256(message)
+	return Intent{Kind: "message", Network: n.Slug, Format: format, Length: len(message), SHA256: hex.EncodeToString(d[:])}
+}
+
+// Digest returns the SHA-256 of the intent's canonical JSON.
+func (i *Intent) Digest() ([32]byte, error) {
+	b, err := canon.EncodeJSON(i)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return sha256.Sum256(b), nil
+}
+
+// Prepared is a decoded request, ready for policy and signing.
+type Prepared struct {
+	Intent Intent
+	// SignBytes is what the curve signs: the 32-byte digest for secp256k1,
+	// the message for Ed25519.
+	SignBytes []byte
+}
+
+// Registry finds networks by slug. It is immutable.
+type Registry struct {
+	bySlug map[string]*Network
+	list   []Network
+}
+
+// NewRegistry checks the networks and makes a registry of them.
+func NewRegistry(networks ...[]Network) (*Registry, error) {
+	r := &Registry{bySlug: map[string]*Network{}}
+	for _, group := range networks {
+		r.list = append(r.list, group...)
+	}
+	slices.SortFunc(r.list, func(a, b Network) int { return cmp.Compare(a.Slug, b.Slug) })
+	for i := range r.list {
+		n := &r.list[i]
+		if n.Slug == "" || n.Codec == nil || n.Curve.PublicKeySize() == 0 {
+			return nil, fmt.Errorf("network %q is incomplete", n.Slug)
+		}
+		if r.bySlug[n.Slug] != nil {
+			return nil, fmt.Errorf("network %q stands twice", n.Slug)
+		}
+		r.bySlug[n.Slug] = n
+	}
+	return r, nil
+}
+
+// Lookup returns the network of a slug.
+func (r *Registry) Lookup(slug string) (*Network, bool) {
+	n, ok := r.bySlug[slug]
+	return n, ok
+}
+
+// List returns the networks in order of their slugs.
+func (r *Registry) List() []Network { return slices.Clone(r.list) }
+
+// Verify reports whether a signature in the network's text form signs the
+// prepared request under pub.
+func (n *Network) Verify(pub []byte, p *Prepared, signature string) bool {
+	raw, err := n.Codec.DecodeSignature(signature)
+	return err == nil && keys.Verify(n.Curve, pub, p.SignBytes, raw)
+}

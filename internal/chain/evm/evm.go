@@ -1,0 +1,131 @@
+// Package evm is the Ethereum family: EIP-55 addresses and EIP-191 messages.
+package evm
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/sha3"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/keys"
+)
+
+// Family is the family's name in the registry.
+const Family = "evm"
+
+// Networks returns the family's networks. One key is one address on all.
+func Networks() []chain.Network {
+	list := []chain.Network{
+		{Slug: "ethereum", Name: "Ethereum", ChainID: 1},
+		{Slug: "polygon", Name: "Polygon", ChainID: 137},
+		{Slug: "arbitrum", Name: "Arbitrum One", ChainID: 42161},
+		{Slug: "base", Name: "Base", ChainID: 8453},
+		{Slug: "optimism", Name: "OP Mainnet", ChainID: 10},
+		{Slug: "bsc", Name: "BNB Smart Chain", ChainID: 56},
+		{Slug: "avalanche", Name: "Avalanche C-Chain", ChainID: 43114},
+	}
+	for i := range list {
+		list[i].Family, list[i].Curve, list[i].Codec = Family, keys.Secp256k1, Codec{}
+	}
+	return list
+}
+
+// Codec implements chain.Codec.
+type Codec struct{}
+
+func keccak(parts ...[]byte) []byte {
+	h := sha3.NewLegacyKeccak256()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+// Address returns the EIP-55 form of the last 20 bytes of the Keccak-256 of
+// the uncompressed public key.
+func (Codec) Address(pub []byte) (string, error) {
+	point, err := keys.Uncompressed(pub)
+	if err != nil {
+		return "", err
+	}
+	address := []byte(hex.EncodeToString(keccak(point[1:])[12:]))
+	sum := keccak(address)
+	for i, c := range address {
+		nibble := sum[i/2] >> (4 * (1 - i%2)) & 0xf
+		if c >= 'a' && nibble >= 8 {
+			address[i] = c - 'a' + 'A'
+		}
+	}
+	return "0x" + string(address), nil
+}
+
+// Message prepares an EIP-191 version 0x45 (personal_sign) message: the digest
+// is Keccak-256("\x19Ethereum Signed Message:\n" ‖ decimal length ‖ message).
+func (Codec) Message(n *chain.Network, _ []byte, m *chain.Message) (*chain.Prepared, error) {
+	if m.Format != "" || m.ApplicationDomain != "" || m.ContentFormat != "" || len(m.RequiredSignatories) > 0 {
+		return nil, chain.Refuse(chain.CodeFormat, "%s signs messages by EIP-191 alone: message_format and the fields of off-chain messages are for Solana", n.Slug)
+	}
+	b, err := m.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseBlind(b); err != nil {
+		return nil, err
+	}
+	length := strconv.AppendInt(nil, int64(len(b)), 10)
+	return &chain.Prepared{
+		Intent:    chain.MessageIntent(n, "eip191", b),
+		SignBytes: keccak([]byte("\x19Ethereum Signed Message:\n"), length, b),
+	}, nil
+}
+
+// refuseBlind refuses messages whose signature could be used as something
+// else: 32 bytes that are no text (personal_sign of a user-operation hash is
+// a smart account's owner signature), the hashed forms of EIP-712 and EIP-7702,
+// and transactions, as bytes or as hex text.
+func refuseBlind(b []byte) error {
+	if len(b) == 32 && !isText(b) {
+		return chain.Refuse(chain.CodeDigest, "a message of 32 raw bytes may be a hash of anything; sign the content itself")
+	}
+	if looksLikeTransaction(b) {
+		return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction, authorisation or typed-data hash; it isn't signed as a message")
+	}
+	if text := strings.TrimPrefix(strings.TrimPrefix(string(b), "0x"), "0X"); len(text) > 64 {
+		if raw, err := hex.DecodeString(text); err == nil && looksLikeTransaction(raw) {
+			return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction in hex; it isn't signed as a message")
+		}
+	}
+	return nil
+}
+
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !strings.ContainsFunc(string(b), func(r rune) bool {
+		return !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t'
+	})
+}
+
+// EncodeSignature returns 0x ‖ r ‖ s ‖ v with v 27 or 28.
+func (Codec) EncodeSignature(raw []byte) (string, error) {
+	if len(raw) != 65 || raw[64] > 1 {
+		return "", fmt.Errorf("%w: signature of %d bytes", keys.ErrInput, len(raw))
+	}
+	var out [65]byte
+	copy(out[:], raw)
+	out[64] += 27
+	return "0x" + hex.EncodeToString(out[:]), nil
+}
+
+// DecodeSignature reads 0x ‖ r ‖ s ‖ v in lower case, with v 27 or 28.
+func (Codec) DecodeSignature(text string) ([]byte, error) {
+	raw, err := hex.DecodeString(strings.TrimPrefix(text, "0x"))
+	if err != nil || len(raw) != 65 || raw[64] < 27 || raw[64] > 28 || "0x"+hex.EncodeToString(raw) != text {
+		return nil, fmt.Errorf("%w: not a 65-byte hex signature with v 27 or 28", keys.ErrInput)
+	}
+	raw[64] -= 27
+	return raw, nil
+}
