@@ -3,7 +3,6 @@ package receipt
 import (
 	"crypto/sha256"
 	"errors"
-	"math/bits"
 )
 
 // leafHash and nodeHash are those of RFC 6962 section 2.1.
@@ -24,14 +23,35 @@ func nodeHash(left, right [32]byte) [32]byte {
 	return sha256.Sum256(buf[:])
 }
 
-// Tree is the Merkle tree over one batch's leaves.
-type Tree struct{ leaves [][32]byte }
+// Tree is the Merkle tree over one batch's leaves, all levels of it. A node
+// without a sibling moves up as it is, which gives RFC 6962's shape.
+type Tree struct{ levels [][][32]byte }
+
+// LeafHash returns the RFC 6962 hash of a leaf.
+func LeafHash(leaf []byte) [32]byte { return leafHash(leaf) }
 
 // NewTree hashes the leaves.
 func NewTree(leaves [][]byte) *Tree {
-	t := &Tree{leaves: make([][32]byte, len(leaves))}
+	hashes := make([][32]byte, len(leaves))
 	for i, l := range leaves {
-		t.leaves[i] = leafHash(l)
+		hashes[i] = leafHash(l)
+	}
+	return NewTreeOfHashes(hashes)
+}
+
+// NewTreeOfHashes takes leaf hashes; it keeps the slice.
+func NewTreeOfHashes(hashes [][32]byte) *Tree {
+	t := &Tree{levels: [][][32]byte{hashes}}
+	for level := hashes; len(level) > 1; {
+		up := make([][32]byte, 0, (len(level)+1)/2)
+		for i := 0; i+1 < len(level); i += 2 {
+			up = append(up, nodeHash(level[i], level[i+1]))
+		}
+		if len(level)%2 == 1 {
+			up = append(up, level[len(level)-1])
+		}
+		t.levels = append(t.levels, up)
+		level = up
 	}
 	return t
 }
@@ -40,39 +60,21 @@ func NewTree(leaves [][]byte) *Tree {
 func TreeHash(leaves [][]byte) [32]byte { return NewTree(leaves).Root() }
 
 // Root returns the tree hash; of no leaves, the hash of nothing.
-func (t *Tree) Root() [32]byte { return rootOf(t.leaves) }
-
-func rootOf(h [][32]byte) [32]byte {
-	switch len(h) {
-	case 0:
+func (t *Tree) Root() [32]byte {
+	if len(t.levels[0]) == 0 {
 		return sha256.Sum256(nil)
-	case 1:
-		return h[0]
 	}
-	k := split2(len(h))
-	return nodeHash(rootOf(h[:k]), rootOf(h[k:]))
+	return t.levels[len(t.levels)-1][0]
 }
-
-// split2 returns the largest power of two smaller than n > 1.
-func split2(n int) int { return 1 << (bits.Len(uint(n-1)) - 1) }
 
 // Path returns the audit path of leaf i, from the leaf to the root.
 func (t *Tree) Path(i int) [][32]byte {
 	var path [][32]byte
-	h := t.leaves
-	for len(h) > 1 {
-		k := split2(len(h))
-		if i < k {
-			path = append(path, rootOf(h[k:]))
-			h = h[:k]
-		} else {
-			path = append(path, rootOf(h[:k]))
-			h, i = h[k:], i-k
+	for _, level := range t.levels {
+		if sibling := i ^ 1; sibling < len(level) {
+			path = append(path, level[sibling])
 		}
-	}
-	// Collected from the root down; the format goes up.
-	for a, b := 0, len(path)-1; a < b; a, b = a+1, b-1 {
-		path[a], path[b] = path[b], path[a]
+		i /= 2
 	}
 	return path
 }

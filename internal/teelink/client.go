@@ -27,6 +27,10 @@ var (
 type Batch struct {
 	Signed []byte // signed batch record
 	Items  []Item
+
+	// Tag is for ClientConfig.OnBatch to leave something for those who wait
+	// for the items.
+	Tag any
 }
 
 // Outcome is the decision on one request: Items[Index] of a batch.

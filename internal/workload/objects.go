@@ -1,0 +1,244 @@
+package workload
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/sealed"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// Bounds of the object caches: at about 4 KB a wallet, 64 MB.
+const (
+	maxGenesis = 4096
+	maxGrants  = 16384
+	maxWallets = 16384
+)
+
+// objects are the verified documents and records, by digest. What isn't here
+// the control plane puts again.
+type objects struct {
+	genesis *cache[*authority.VerifiedGenesis]
+	grants  *cache[*grant]
+	wallets *cache[*wallet]
+	states  *cache[*stateKey]
+
+	mu      sync.Mutex // guards revoked
+	revoked map[[32]byte]struct{}
+}
+
+// grant is a verified grant with the genesis that it was verified under.
+type grant struct {
+	*authority.VerifiedGrant
+	genesis [32]byte
+	keyID   string
+}
+
+// wallet is a record whose certificate verified under the state key that it
+// names, ready for joins. Whose state key that is, decide compares.
+type wallet struct {
+	cert *receipt.WalletCertificate
+	keys []walletKey // as in the certificate
+}
+
+type walletKey struct {
+	curve         keys.Curve
+	public        []byte
+	tee, provider *sealed.Share
+	teePlace      *sealed.Place
+	providerPlace *sealed.Place
+}
+
+func newObjects() objects {
+	return objects{
+		genesis: newCache[*authority.VerifiedGenesis](maxGenesis),
+		grants:  newCache[*grant](maxGrants),
+		wallets: newCache[*wallet](maxWallets),
+		states:  newCache[*stateKey](maxGenesis),
+		revoked: map[[32]byte]struct{}{},
+	}
+}
+
+// Put verifies objects and takes them into the caches, in order; the first
+// that doesn't verify ends it. A grant or revocation needs its genesis to be
+// known.
+func (s *Service) Put(_ context.Context, list []teelink.Object) error {
+	for i, o := range list {
+		if err := s.put(o); err != nil {
+			var known *teelink.RemoteError
+			if errors.As(err, &known) {
+				return err
+			}
+			return remote("object_invalid", "object %d: %v", i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) put(o teelink.Object) error {
+	// The frame's memory is shared by everything in it: keep a copy.
+	b := append([]byte(nil), o.Bytes...)
+	switch o.Kind {
+	case teelink.ObjectGenesis:
+		return s.putGenesis(b)
+	case teelink.ObjectGrant:
+		return s.putGrant(b)
+	case teelink.ObjectRevocation:
+		return s.putRevocation(b)
+	case teelink.ObjectWalletRecord:
+		w, err := openWallet(b)
+		if err != nil {
+			return err
+		}
+		s.objects.wallets.put(sha256.Sum256(b), w)
+		return nil
+	case teelink.ObjectStateRecord:
+		k, err := openState(b)
+		if err != nil {
+			return err
+		}
+		s.objects.states.put(sha256.Sum256(b), k)
+		return nil
+	}
+	return fmt.Errorf("unknown kind %d", o.Kind)
+}
+
+func (s *Service) putGenesis(b []byte) error {
+	g, err := s.verifyGenesis(b)
+	if err != nil {
+		return err
+	}
+	s.objects.genesis.put(g.Digest, g)
+	return nil
+}
+
+// verifyGenesis also requires that the owner accepts this release and the
+// KMS keys of its configuration.
+func (s *Service) verifyGenesis(b []byte) (*authority.VerifiedGenesis, error) {
+	g, err := authority.VerifyGenesis(b)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := g.Accepts(s.Release(), s.args.Config.TEEKey, s.args.Config.ProviderKey); !ok {
+		return nil, remote("release_not_accepted", "the organisation's genesis doesn't accept the image %s with its KMS keys", s.Release())
+	}
+	return g, nil
+}
+
+// putGrant verifies a grant under the genesis that it names.
+func (s *Service) putGrant(b []byte) error {
+	digest, err := authority.GenesisOf(b)
+	if err != nil {
+		return err
+	}
+	g, ok := s.objects.genesis.get(digest)
+	if !ok {
+		return missing(digest)
+	}
+	v, err := authority.VerifyGrant(b, g)
+	if err != nil {
+		return err
+	}
+	s.objects.grants.put(v.Digest, &grant{VerifiedGrant: v, genesis: g.Digest, keyID: authority.KeyID(v.Credential)})
+	return nil
+}
+
+func (s *Service) putRevocation(b []byte) error {
+	digest, err := authority.GenesisOf(b)
+	if err != nil {
+		return err
+	}
+	g, ok := s.objects.genesis.get(digest)
+	if !ok {
+		return missing(digest)
+	}
+	v, err := authority.VerifyRevocation(b, g)
+	if err != nil {
+		return err
+	}
+	s.objects.mu.Lock()
+	defer s.objects.mu.Unlock()
+	// Never evicted: forgetting a revocation would loosen. One costs 32
+	// bytes and an admin's signature.
+	s.objects.revoked[v.Grant] = struct{}{}
+	return nil
+}
+
+func (o *objects) isRevoked(grant [32]byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, ok := o.revoked[grant]
+	return ok
+}
+
+// openWallet verifies a record's certificate and lays out its shares.
+func openWallet(record []byte) (*wallet, error) {
+	r, err := receipt.DecodeWalletRecord(record)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := receipt.OpenWalletCertificate(r.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Shares) != 2*len(cert.Keys) {
+		return nil, fmt.Errorf("wallet record: %w: %d shares for %d keys", receipt.ErrInvalid, len(r.Shares), len(cert.Keys))
+	}
+	w := &wallet{cert: cert}
+	for i := range cert.Keys {
+		k := walletKey{curve: cert.Keys[i].Curve, public: cert.Keys[i].PublicKey}
+		if k.tee, err = sealed.DecodeShare(r.Shares[2*i]); err != nil {
+			return nil, err
+		}
+		if k.provider, err = sealed.DecodeShare(r.Shares[2*i+1]); err != nil {
+			return nil, err
+		}
+		aad := keyAAD(cert, &cert.Keys[i])
+		// Both shares of one key are of one epoch, whatever it is.
+		aad.Epoch = k.tee.Epoch
+		aad.Role = sealed.RoleTEE
+		k.teePlace = sealed.NewPlace(aad)
+		aad.Role = sealed.RoleProvider
+		k.providerPlace = sealed.NewPlace(aad)
+		w.keys = append(w.keys, k)
+	}
+	return w, nil
+}
+
+// keyAAD is the place of a certified key's shares, without role and epoch.
+func keyAAD(cert *receipt.WalletCertificate, k *receipt.CertifiedKey) *sealed.AAD {
+	return &sealed.AAD{
+		Genesis:      cert.Genesis,
+		StateKey:     sha256.Sum256(cert.StateKey[:]),
+		Organization: cert.Organization,
+		Wallet:       cert.Wallet,
+		Curve:        k.Curve,
+		Kind:         k.Kind,
+		Path:         k.Path,
+		PublicKey:    k.PublicKey,
+		Flags:        cert.Flags,
+	}
+}
+
+func (w *wallet) key(c keys.Curve) (*walletKey, bool) {
+	for i := range w.keys {
+		if w.keys[i].curve == c {
+			return &w.keys[i], true
+		}
+	}
+	return nil, false
+}
+
+func remote(code, format string, args ...any) *teelink.RemoteError {
+	return &teelink.RemoteError{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func missing(digests ...[32]byte) *teelink.RemoteError {
+	return &teelink.RemoteError{Code: "objects_missing", Message: "put the objects first", Missing: digests}
+}
