@@ -1,0 +1,62 @@
+package federation
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Outcomes, for errors.Is.
+var (
+	// ErrDenied: the cloud knows what asked and doesn't admit it.
+	ErrDenied = errors.New("access denied")
+	// ErrUnavailable: no usable answer; asking again later may help.
+	ErrUnavailable = errors.New("access unavailable")
+)
+
+// Error is an error reply of the token exchange, RFC 6749 section 5.2.
+type Error struct {
+	Status      int    // HTTP status
+	Code        string // such as unauthorized_client or invalid_grant
+	Description string // for people
+}
+
+// Error returns one line without control characters.
+func (e *Error) Error() string {
+	return fmt.Sprintf("token exchange answers %d %s: %s", e.Status, e.Code, e.Description)
+}
+
+// Unwrap returns ErrDenied or ErrUnavailable.
+func (e *Error) Unwrap() error {
+	switch {
+	case e.Status == http.StatusTooManyRequests || e.Status < 400 || e.Status >= 500:
+		return ErrUnavailable
+	default:
+		return ErrDenied
+	}
+}
+
+func refusal(status int, data []byte) error {
+	var r struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(data, &r) != nil {
+		r.Code, r.Description = "", ""
+	}
+	return &Error{Status: status, Code: line(r.Code, 64), Description: line(r.Description, 512)}
+}
+
+func line(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+}
