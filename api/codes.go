@@ -1,0 +1,150 @@
+// Package api holds the wire types and error codes of Sigil's HTTP API. It
+// imports the standard library alone; server, SDK and tests share it.
+package api
+
+import "net/http"
+
+// Code is a stable error code: switch on it, the message may change.
+type Code string
+
+// Codes, by where they arise.
+const (
+	// The request's form.
+	CodeMalformedJSON        Code = "malformed_json"
+	CodeUnknownField         Code = "unknown_field"
+	CodeDuplicateField       Code = "duplicate_field"
+	CodeInvalidUTF8          Code = "invalid_utf8"
+	CodeInvalidArgument      Code = "invalid_argument"
+	CodeBodyTooLarge         Code = "body_too_large"
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeNotFound             Code = "not_found"
+	CodeUnsupportedRequest   Code = "unsupported_request"
+
+	// What is asked for.
+	CodeUnknownNetwork       Code = "unknown_network"
+	CodeCurveMismatch        Code = "curve_mismatch"
+	CodeUnsupportedFormat    Code = "unsupported_format"
+	CodeInvalidEncoding      Code = "invalid_encoding"
+	CodeMessageTooLarge      Code = "message_too_large"
+	CodeMessageIsTransaction Code = "message_is_transaction"
+	CodeMessageIsDigest      Code = "message_is_digest"
+	CodeWalletNotFound       Code = "wallet_not_found"
+	CodeReceiptNotFound      Code = "receipt_not_found"
+	CodeEvidenceNotFound     Code = "evidence_not_found"
+	CodeOrganizationNotFound Code = "organization_not_found"
+	CodeGrantNotFound        Code = "grant_not_found"
+
+	// Who asks.
+	CodeSignatureMissing   Code = "signature_missing"
+	CodeSignatureInvalid   Code = "signature_invalid"
+	CodeTokenInvalid       Code = "token_invalid"
+	CodeClockSkew          Code = "clock_skew"
+	CodeInvalidKey         Code = "invalid_key"
+	CodeKeyExpired         Code = "key_expired"
+	CodeKeyNotYetValid     Code = "key_not_yet_valid"
+	CodeBearerNotAllowed   Code = "bearer_not_allowed"
+	CodeDocumentInvalid    Code = "document_invalid"
+	CodeRegistrationClosed Code = "registration_closed"
+
+	// What the owner allows.
+	CodePolicyMethod  Code = "policy_method"
+	CodePolicyNetwork Code = "policy_network"
+	CodePolicyWallet  Code = "policy_wallet"
+
+	// Repeats.
+	CodeRequestIDConflict   Code = "request_id_conflict"
+	CodeIdempotencyConflict Code = "idempotency_conflict"
+	CodeOrganizationExists  Code = "organization_exists"
+	CodeKeyExists           Code = "key_exists"
+
+	// The TEE found that what the control plane handed it doesn't fit.
+	CodeWalletMismatch     Code = "wallet_mismatch"
+	CodeCertificateInvalid Code = "certificate_invalid"
+	CodeObjectInvalid      Code = "object_invalid"
+	CodeShareOpenFailed    Code = "share_open_failed"
+	CodeSelfVerifyFailed   Code = "self_verify_failed"
+	CodeReleaseNotAccepted Code = "release_not_accepted"
+
+	// Something is down.
+	CodeTEEUnavailable         Code = "tee_unavailable"
+	CodeAttestationUnavailable Code = "attestation_unavailable"
+	CodeKMSUnavailable         Code = "kms_unavailable"
+	CodeKMSDenied              Code = "kms_denied"
+	CodeStoreUnavailable       Code = "store_unavailable"
+	CodeOverloaded             Code = "overloaded"
+	CodeDeadlineExceeded       Code = "deadline_exceeded"
+	CodeInternal               Code = "internal"
+)
+
+// Spec describes one code: its HTTP status and what a developer can do.
+type Spec struct {
+	Code   Code
+	Status int
+	Help   string
+}
+
+// Specs lists every code that a reply can carry, in the order of
+// docs/ERRORS.md, which is made from it.
+func Specs() []Spec {
+	const (
+		bad, unauthorized, forbidden  = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden
+		missing, conflict, refusedTEE = http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity
+		down, internal                = http.StatusServiceUnavailable, http.StatusInternalServerError
+	)
+	return []Spec{
+		{CodeMalformedJSON, bad, "Send one JSON object as the route documents it."},
+		{CodeUnknownField, bad, "Remove the field; a misspelt field is never ignored."},
+		{CodeDuplicateField, bad, "Send each field once."},
+		{CodeInvalidUTF8, bad, "Encode the body as UTF-8; send binary messages as hex or base64 with message_encoding."},
+		{CodeInvalidArgument, bad, "Correct the value that the message names."},
+		{CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "Keep the body within 64 KiB."},
+		{CodeUnsupportedMediaType, http.StatusUnsupportedMediaType, "Send Content-Type: application/json."},
+		{CodeMethodNotAllowed, http.StatusMethodNotAllowed, "Use a method from the Allow field of the reply."},
+		{CodeNotFound, missing, "Check the path; the routes are in openapi.yaml."},
+		{CodeUnsupportedRequest, bad, "The TEE doesn't serve this route; use a control plane of the same release."},
+		{CodeUnknownNetwork, bad, "Use a slug that GET /v1/networks lists."},
+		{CodeCurveMismatch, bad, "The wallet has no key of the network's curve; create a new wallet."},
+		{CodeUnsupportedFormat, bad, "Use a message format of the network's family."},
+		{CodeInvalidEncoding, bad, "Send the message in the encoding that message_encoding names."},
+		{CodeMessageTooLarge, bad, "Sign a shorter message, or its description."},
+		{CodeMessageIsTransaction, forbidden, "Transactions are never signed as messages."},
+		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
+		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
+		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
+		{CodeEvidenceNotFound, missing, "Check the digest: it is that of a statement, as batches name it."},
+		{CodeOrganizationNotFound, missing, "Check the organisation id."},
+		{CodeGrantNotFound, missing, "Check the grant's digest."},
+		{CodeSignatureMissing, unauthorized, "Sign the request: the SDKs do, and `sigil proxy` does for other clients."},
+		{CodeSignatureInvalid, unauthorized, "Sign exactly what is sent, with the key that keyid names."},
+		{CodeTokenInvalid, unauthorized, "Copy the secret token whole."},
+		{CodeClockSkew, unauthorized, "Set the client's clock; created may be off by 60 s. Sign again, don't resend."},
+		{CodeInvalidKey, unauthorized, "The key is unknown or revoked; have the owner create a new one."},
+		{CodeKeyExpired, unauthorized, "Have the owner create a new key."},
+		{CodeKeyNotYetValid, unauthorized, "Wait until the key's not_before."},
+		{CodeBearerNotAllowed, unauthorized, "Sign the request, or have the owner allow bearer in the grant."},
+		{CodeDocumentInvalid, bad, "Make and sign the document with `sigil` or an SDK of this release."},
+		{CodeRegistrationClosed, forbidden, "Have the operator open registration."},
+		{CodePolicyMethod, forbidden, "The grant doesn't allow the method; have the owner grant it."},
+		{CodePolicyNetwork, forbidden, "The grant doesn't allow the network; have the owner grant it."},
+		{CodePolicyWallet, forbidden, "The grant doesn't allow the wallet; have the owner grant it."},
+		{CodeRequestIDConflict, conflict, "Use a fresh request id for a new request."},
+		{CodeIdempotencyConflict, conflict, "Use a fresh Idempotency-Key for another request."},
+		{CodeOrganizationExists, conflict, "The organisation exists; use it, or make a new id."},
+		{CodeKeyExists, conflict, "The grant or its credential exists; make a new one."},
+		{CodeWalletMismatch, refusedTEE, "The control plane mixed up records; report it to its operator."},
+		{CodeCertificateInvalid, refusedTEE, "The record isn't certified by the owner's state key; report it."},
+		{CodeObjectInvalid, refusedTEE, "A stored document or record doesn't verify; report it."},
+		{CodeShareOpenFailed, refusedTEE, "A sealed share was altered or moved; restore it from a backup."},
+		{CodeSelfVerifyFailed, refusedTEE, "The shares don't join to the wallet's key; restore them from a backup."},
+		{CodeReleaseNotAccepted, refusedTEE, "The owner's genesis doesn't accept the running release."},
+		{CodeTEEUnavailable, down, "No TEE workload is connected; try again."},
+		{CodeAttestationUnavailable, down, "The TEE can't renew its attestation; try again."},
+		{CodeKMSUnavailable, down, "The KMS doesn't answer; try again."},
+		{CodeKMSDenied, down, "The KMS refuses this image; its operator must check the key's bindings."},
+		{CodeStoreUnavailable, down, "The database doesn't answer or can't write; try again."},
+		{CodeOverloaded, http.StatusTooManyRequests, "Too many requests are in work; try again after Retry-After."},
+		{CodeDeadlineExceeded, down, "The request wasn't decided in time; send the same request again."},
+		{CodeInternal, internal, "A defect; report it with the request id."},
+	}
+}

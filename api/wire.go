@@ -1,0 +1,135 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Error is the error part of a reply.
+type Error struct {
+	Code    Code            `json:"code"`
+	Message string          `json:"message"`
+	Details json.RawMessage `json:"details,omitempty"`
+}
+
+// Envelope wraps every reply: exactly one of Data and Error is not null.
+type Envelope struct {
+	Data  json.RawMessage `json:"data"`
+	Error *Error          `json:"error"`
+}
+
+// Evidence proves an instance: a statement and the token that vouches for it.
+type Evidence struct {
+	ID        string `json:"id"`        // digest of the statement, hex
+	Statement []byte `json:"statement"` // base64
+	Token     string `json:"token"`     // JWT
+}
+
+// ReceiptRef names a receipt and carries its proof.
+type ReceiptRef struct {
+	ID       string `json:"id"`
+	Proof    []byte `json:"proof"`    // receipt, base64
+	Evidence string `json:"evidence"` // id of the evidence of its instance
+}
+
+// Signature is the reply to a sign request.
+type Signature struct {
+	Signature string     `json:"signature"`
+	WalletID  string     `json:"wallet_id"`
+	Network   string     `json:"network"`
+	Address   string     `json:"address"`
+	PublicKey string     `json:"public_key"` // hex
+	Receipt   ReceiptRef `json:"receipt"`
+}
+
+// Wallet is a wallet as it is listed. Clients verify Certificate and derive
+// addresses from it by themselves.
+type Wallet struct {
+	ID          string            `json:"id"`
+	Label       string            `json:"label"`
+	Addresses   map[string]string `json:"addresses"`   // by network
+	PublicKeys  map[string]string `json:"public_keys"` // by curve, hex
+	Certificate []byte            `json:"certificate"` // base64
+	CreatedAt   time.Time         `json:"created_at"`
+	Receipt     *ReceiptRef       `json:"receipt,omitempty"` // of its creation
+}
+
+// List is one page of items.
+type List[T any] struct {
+	Items  []T `json:"items"`
+	Total  int `json:"total"`
+	Limit  int `json:"limit"`
+	Offset int `json:"offset"`
+}
+
+// Network is a registered network.
+type Network struct {
+	Slug    string `json:"slug"`
+	Name    string `json:"name"`
+	Family  string `json:"family"`
+	Curve   string `json:"curve"`
+	ChainID uint64 `json:"chain_id,omitempty"`
+	Testnet bool   `json:"testnet"`
+}
+
+// CreateOrganization is the body of POST /v1/orgs.
+type CreateOrganization struct {
+	Genesis json.RawMessage `json:"genesis"` // DSSE envelope
+}
+
+// Organization describes an organisation.
+type Organization struct {
+	ID            string          `json:"organization_id"`
+	Name          string          `json:"name"`
+	Genesis       json.RawMessage `json:"genesis"`        // DSSE envelope
+	GenesisDigest string          `json:"genesis_digest"` // hex
+	StateRecord   []byte          `json:"state_record"`   // base64
+	Evidence      Evidence        `json:"evidence"`       // of the instance that made the state key
+	CreatedAt     time.Time       `json:"created_at"`
+}
+
+// CreateKey is the body of POST /v1/orgs/{id}/api-keys.
+type CreateKey struct {
+	Grant json.RawMessage `json:"grant"` // DSSE envelope
+}
+
+// Key is an API key as it is listed.
+type Key struct {
+	ID          string     `json:"id"` // grant id
+	KeyID       string     `json:"key_id"`
+	Name        string     `json:"name"`
+	KeyPrefix   string     `json:"key_prefix"`
+	Status      string     `json:"status"` // active, expired, revoked
+	GrantDigest string     `json:"grant_digest"`
+	CreatedAt   time.Time  `json:"created_at"`
+	ExpiresAt   time.Time  `json:"expires_at"`
+	RevokedAt   *time.Time `json:"revoked_at,omitempty"`
+}
+
+// CreateRevocation is the body of POST /v1/orgs/{id}/revocations.
+type CreateRevocation struct {
+	Revocation json.RawMessage `json:"revocation"` // DSSE envelope
+}
+
+// Credential is what a key's holder needs to verify everything else: GET
+// /v1/s2s/credential.
+type Credential struct {
+	Organization Organization    `json:"organization"`
+	KeyID        string          `json:"key_id"`
+	Grant        json.RawMessage `json:"grant"` // DSSE envelope
+}
+
+// Receipt is the reply of GET /v1/receipts/{id}.
+type Receipt struct {
+	ID       string          `json:"id"`
+	Proof    []byte          `json:"proof"` // base64
+	Evidence Evidence        `json:"evidence"`
+	Leaf     json.RawMessage `json:"leaf"` // decoded, for people
+}
+
+// Attestation is the reply of GET /v1/attestation.
+type Attestation struct {
+	Evidence Evidence `json:"evidence"`
+	Release  string   `json:"release"`
+	Version  string   `json:"version"`
+}

@@ -1,0 +1,168 @@
+// Package sqlitestore is the embedded store: one SQLite file in a data folder
+// that one process uses at a time.
+//
+// Durability: WAL with synchronous=FULL, so a commit is flushed before it is
+// acknowledged; all writes go through one connection and Commit shares one
+// flush among everything that it is given. Trust: none (package store).
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	sqlite "modernc.org/sqlite"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// FileName is the database's name inside the data folder.
+const FileName = "sigil.db"
+
+// Store implements store.Store.
+type Store struct {
+	lock *os.File
+	w    *sql.DB // one connection
+	r    *sql.DB // a pool of read-only connections
+	stmt statements
+}
+
+// Open opens or creates the database in dir and migrates it. A folder that
+// another process uses is refused.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{lock: lock}
+	if err := s.open(ctx, filepath.Join(dir, FileName)); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) error {
+	var err error
+	if s.w, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=synchronous(FULL)", "_pragma=journal_mode(WAL)", "_pragma=foreign_keys(ON)")); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	s.w.SetMaxOpenConns(1)
+	if err := migrate(ctx, s.w); err != nil {
+		return err
+	}
+	if s.r, err = sql.Open("sqlite", dsn(path, "mode=ro", "_pragma=query_only(ON)")); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	s.r.SetMaxOpenConns(8)
+	s.r.SetMaxIdleConns(8)
+	return s.stmt.prepare(ctx, s.w, s.r)
+}
+
+// dsn makes a file: URL, so that any path works.
+func dsn(path string, params ...string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	u.RawQuery = "_pragma=busy_timeout(5000)"
+	for _, p := range params {
+		u.RawQuery += "&" + p
+	}
+	return u.String()
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	return nil
+}
+
+// Close closes the database and lets go of the folder.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.r, s.w} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	errs = append(errs, s.lock.Close())
+	return errors.Join(errs...)
+}
+
+// Ready implements store.Store: a write transaction must begin.
+func (s *Store) Ready(ctx context.Context) error {
+	tx, err := s.w.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return tx.Rollback()
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(v int64) time.Time {
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(v).UTC()
+}
+
+// mapError translates driver errors to the store's.
+func mapError(err error) error {
+	var e *sqlite.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return store.ErrNotFound
+	case errors.As(err, &e) && e.Code()&0xff == 19: // SQLITE_CONSTRAINT
+		return fmt.Errorf("%w: %w", store.ErrExists, err)
+	}
+	return err
+}
+
+// write runs f in one transaction. An error of the commit itself means that
+// the outcome is unknown.
+func (s *Store) write(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := s.w.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback() // the first error is the one to report
+		return mapError(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
+	}
+	return nil
+}
+
+func uuid(b []byte) (u canon.UUID) { copy(u[:], b); return u }

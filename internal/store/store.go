@@ -1,0 +1,153 @@
+// Package store declares what the control plane keeps: signed documents,
+// sealed records and decisions. Nothing in it is secret, and nothing in it is
+// trusted: the TEE and the clients verify whatever comes from here.
+//
+// Durability. When a method that writes returns nil, the write survives a
+// crash of process and machine. When it returns ErrUnknown, it may or may not
+// have happened; the caller drops what it cached and reads again.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+)
+
+var (
+	// ErrNotFound is returned when there is no such row in the organisation.
+	ErrNotFound = errors.New("not found")
+	// ErrExists is returned when a unique row exists already.
+	ErrExists = errors.New("exists")
+	// ErrUnknown is returned when the outcome of a write is unknown.
+	ErrUnknown = errors.New("outcome of the write is unknown")
+)
+
+// Organization is an organisation with its sealed state key.
+type Organization struct {
+	ID      canon.UUID
+	Genesis []byte // envelope
+	Digest  [32]byte
+	State   []byte // state record
+	Created time.Time
+}
+
+// Grant is an API key.
+type Grant struct {
+	Organization canon.UUID
+	ID           canon.UUID
+	KeyID        string
+	Digest       [32]byte
+	Envelope     []byte
+	Created      time.Time
+	Revoked      time.Time // zero: not revoked
+}
+
+// Revocation is a signed revocation with the genesis it was made under.
+type Revocation struct {
+	Organization canon.UUID
+	Grant        [32]byte
+	Envelope     []byte
+	At           time.Time
+}
+
+// Wallet is a sealed wallet.
+type Wallet struct {
+	Organization canon.UUID
+	ID           canon.UUID
+	Record       []byte // wallet record
+	Label        string
+	Receipt      canon.UUID // of the creation
+	Created      time.Time
+}
+
+// Decision is one leaf with what was released for it.
+type Decision struct {
+	ID           canon.UUID // receipt id
+	Organization canon.UUID
+	KeyID        string
+	RequestID    canon.UUID
+	Idempotency  [32]byte // digest of the Idempotency-Key; zero = none
+	Leaf         []byte
+	ResultKind   uint8
+	Result       []byte // signature text; nil for wallets, which have a row
+	Explanation  string
+
+	Batch int64 // row of the batch; set by Commit
+	Index int
+}
+
+// Batch is one signed batch of an instance.
+type Batch struct {
+	Instance [32]byte
+	Number   uint64
+	Signed   []byte
+	Hashes   [][32]byte // of all its leaves, in order
+}
+
+// CommitBatch is a batch with the decisions and wallets that it covers.
+type CommitBatch struct {
+	Batch     Batch
+	Decisions []Decision
+	Wallets   []*Wallet // by decision, nil where none was made
+}
+
+// Commit says what became of one decision.
+type Commit struct {
+	// Won is set when the decision was stored. Otherwise a decision with the
+	// same request id or Idempotency-Key was there before it.
+	Won bool
+	// Stored is the decision that stands: this one, or the winner.
+	Stored *Decision
+}
+
+// Evidence is an archived statement with its token.
+type Evidence struct {
+	ID        [32]byte // digest of the statement
+	Statement []byte
+	Token     string
+	Release   string
+	Version   string
+	Stored    time.Time
+}
+
+// Page selects rows of a list.
+type Page struct{ Limit, Offset int }
+
+// Store keeps everything. Methods may be called from many goroutines; every
+// read is of committed rows. Rows of another organisation are not found.
+type Store interface {
+	CreateOrganization(ctx context.Context, o *Organization) error
+	Organization(ctx context.Context, id canon.UUID) (*Organization, error)
+
+	CreateGrant(ctx context.Context, g *Grant) error
+	GrantByKeyID(ctx context.Context, keyID string) (*Grant, error)
+	Grants(ctx context.Context, org canon.UUID, p Page) ([]Grant, int, error)
+
+	// Revoke stores the revocation and marks the grant; again is no error.
+	Revoke(ctx context.Context, r *Revocation) error
+	Revocations(ctx context.Context) ([]Revocation, error)
+
+	Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error)
+	Wallets(ctx context.Context, org canon.UUID, p Page) ([]Wallet, int, error)
+
+	// Commit stores batches whole in one transaction with one flush. A
+	// decision whose request id or Idempotency-Key was used by the same key
+	// isn't stored, nor its wallet; Stored is the winner then.
+	Commit(ctx context.Context, batches []CommitBatch) ([][]Commit, error)
+	// DecisionByRequest finds a decision by request id, or by the digest of
+	// its Idempotency-Key.
+	DecisionByRequest(ctx context.Context, keyID string, request canon.UUID) (*Decision, error)
+	DecisionByIdempotency(ctx context.Context, keyID string, digest [32]byte) (*Decision, error)
+	Decision(ctx context.Context, org, id canon.UUID) (*Decision, error)
+	Batch(ctx context.Context, row int64) (*Batch, error)
+
+	// PutEvidence archives evidence; again is no error.
+	PutEvidence(ctx context.Context, e *Evidence) error
+	Evidence(ctx context.Context, id [32]byte) (*Evidence, error)
+
+	// Ready reports whether the store can read and write.
+	Ready(ctx context.Context) error
+	Close() error
+}
