@@ -1,0 +1,96 @@
+# Everything that the project builds, shows and tests. `make help` lists the
+# targets. Nothing here calls sudo or a system package manager; paths may hold
+# spaces, so every use of one in a recipe is quoted.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Without a usable home directory, the caches live in the checkout.
+ifneq ($(shell test -n "$$HOME" && test -d "$$HOME" && test -w "$$HOME" && echo yes),yes)
+export HOME := $(CURDIR)/.cache/home
+export GOPATH := $(CURDIR)/.cache/go
+export GOCACHE := $(CURDIR)/.cache/go-build
+export npm_config_cache := $(CURDIR)/.cache/npm
+$(shell mkdir -p "$(CURDIR)/.cache/home")
+endif
+
+# Builds are the same with and without version control around them.
+export GOFLAGS := $(filter-out -buildvcs%,$(shell go env GOFLAGS)) -buildvcs=false
+
+# What the workload is built with. Off Linux the fallback is built, which
+# serves only where its measured configuration says "development".
+ifeq ($(shell uname -s),Linux)
+TEE_ENV := GOEXPERIMENT=runtimesecret CGO_ENABLED=0
+else
+TEE_ENV := CGO_ENABLED=0
+endif
+
+TOOL := go tool -modfile=tools/go.mod
+SDK := sdk/typescript
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: ## bin/sigil, bin/sigil-dev and bin/sigil-tee
+	@mkdir -p bin
+	go build -trimpath -o bin/sigil ./cmd/sigil
+	go build -trimpath -o bin/sigil-dev ./cmd/sigil-dev
+	$(TEE_ENV) go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o bin/sigil-tee ./cmd/sigil-tee
+
+.PHONY: sdk
+sdk: $(SDK)/node_modules/.package-lock.json ## build the TypeScript SDK
+	cd $(SDK) && npm run --silent build
+
+$(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.json
+	cd $(SDK) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: demo
+demo: build sdk ## the whole system on this machine: one verified signature
+	@exec bin/sigil-dev demo --data .demo --sdk $(SDK)
+
+.PHONY: test
+test: build sdk ## all tests; lists what was skipped and how to run it
+	@go run ./test/all
+
+.PHONY: lint
+lint: ## format, vet (Linux and macOS), staticcheck, dead code
+	@out=$$(gofmt -l api attest client cmd internal receipt test 2>/dev/null); \
+	  test -z "$$out" || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+	go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	$(TEE_ENV) go vet ./cmd/sigil-tee/... ./internal/secret/... ./internal/workload/...
+	$(TOOL) staticcheck ./...
+	@out=$$($(TOOL) deadcode -test ./...) && test -z "$$out" || { echo "unreachable:"; echo "$$out"; exit 1; }
+	@echo "lint: clean"
+
+.PHONY: bench
+bench: build ## CPU per request by stage, beside a handler that only signs
+	go run ./test/load
+
+.PHONY: soak
+soak: build ## 1,000 kills of each process under load
+	SIGIL_TEST_KILLS=1000 go test -count=1 -timeout=6h -run=Kill -v ./test/chaos/...
+
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s) each
+	@go list ./... | while read -r p; do \
+	  go test -list='^Fuzz' "$$p" | grep '^Fuzz' | while read -r f; do \
+	    echo "$$p $$f"; go test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) "$$p" </dev/null || exit 1; \
+	  done || exit 1; done
+
+.PHONY: vectors
+vectors: ## write testdata/formats again; a difference is a broken format
+	go run ./internal/vectorgen
+	@git diff --stat --exit-code -- testdata || { echo "the formats changed: see docs/FORMATS.md"; exit 1; }
+
+.PHONY: clean
+clean: ## remove what the targets made
+	rm -rf bin .demo $(SDK)/dist $(SDK)/node_modules
+	@chmod -R u+w .cache 2>/dev/null || true
+	rm -rf .cache
