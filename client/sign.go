@@ -1,0 +1,231 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+const pathSign = "/v1/s2s/sign"
+
+// SignRequest asks for the signature of a message.
+type SignRequest struct {
+	WalletID string // UUID
+	Network  string // slug, as GET /v1/networks lists them
+	// Message is text; MessageBytes any bytes. Exactly one is given.
+	Message      string
+	MessageBytes []byte
+	// Format of what is signed: "" is the network's usual one (EIP-191;
+	// Solana: the bytes themselves), "solana-offchain-v0" and "-v1" the
+	// Solana off-chain message formats.
+	Format string
+	// ApplicationDomain of a Solana off-chain message v0: base58, 32 bytes.
+	ApplicationDomain string
+	// RequiredSignatories of a Solana off-chain message: base58 addresses.
+	RequiredSignatories []string
+	// IdempotencyKey makes several calls one operation: later ones get the
+	// first one's answer. 1 to 255 visible ASCII characters; "" = none.
+	IdempotencyKey string
+}
+
+// SignResult is a signature, proved to be of the requested message by the
+// requested wallet, and decided by an attested workload.
+type SignResult struct {
+	Signature string // 0x-hex (EVM: r ‖ s ‖ v), base58 (Solana)
+	WalletID  string
+	Network   string
+	Address   string // computed from the certified key
+	PublicKey string // certified key, hex
+	Receipt   *Receipt
+	Verified  Verified
+}
+
+type signBody struct {
+	WalletID string `json:"wallet_id"`
+	Network  string `json:"network"`
+	chain.Message
+}
+
+func (r *SignRequest) message() (chain.Message, error) {
+	m := chain.Message{Message: r.Message, Format: r.Format, ApplicationDomain: r.ApplicationDomain, RequiredSignatories: r.RequiredSignatories}
+	if r.MessageBytes != nil {
+		if r.Message != "" {
+			return m, badArgument("Message", "Message and MessageBytes exclude one another")
+		}
+		m.Message, m.Encoding = base64.StdEncoding.EncodeToString(r.MessageBytes), "base64"
+	}
+	return m, nil
+}
+
+// Sign has a wallet sign a message. Errors are *ArgumentError (nothing was
+// sent), *APIError, *VerificationError, or of the network.
+func (c *Client) Sign(ctx context.Context, r SignRequest) (*SignResult, error) {
+	wallet, err := canon.ParseUUID(r.WalletID)
+	if err != nil {
+		return nil, badArgument("WalletID", "not a lower-case UUID")
+	}
+	m, err := r.message()
+	if err != nil {
+		return nil, err
+	}
+	root, err := c.trusted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := c.certs.get(ctx, wallet)
+	if err != nil {
+		return nil, err
+	}
+	body, err := canon.EncodeJSON(signBody{WalletID: r.WalletID, Network: r.Network, Message: m})
+	if err != nil {
+		return nil, badArgument("Message", "%v", err)
+	}
+	call, err := c.t.prepare(c.key, "POST", pathSign, "", body, r.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	op := &signing{c: c, root: root, cert: cert, call: call, network: r.Network, message: m}
+	op.encode()
+	var reply api.Signature
+	if err := c.t.send(ctx, call, &reply); err != nil {
+		return nil, op.denied(ctx, err)
+	}
+	return op.accept(ctx, &reply)
+}
+
+// signing is one signature on its way from the request to its proof.
+type signing struct {
+	c       *Client
+	root    *root
+	cert    *receipt.WalletCertificate
+	call    *call
+	network string
+	message chain.Message
+
+	// Filled in by encode.
+	net      *chain.Network
+	key      *receipt.CertifiedKey
+	prepared *chain.Prepared
+	intent   [32]byte
+	refusal  error // why the message can't be encoded here
+}
+
+// encode makes the bytes that the wallet has to sign, from nothing but the
+// request and the certified key. A refusal is kept: the service decides, and
+// its denial has a receipt.
+func (s *signing) encode() {
+	var ok bool
+	if s.net, ok = s.c.networks.Lookup(s.network); !ok {
+		s.refusal = badArgument("Network", "this version of the SDK doesn't know %q", s.network)
+		return
+	}
+	if s.key, ok = s.cert.Key(s.net.Curve); !ok {
+		s.refusal = badArgument("Network", "the wallet has no %s key", s.net.Curve)
+		return
+	}
+	if s.prepared, s.refusal = s.net.Codec.Message(s.net, s.key.PublicKey, &s.message); s.refusal == nil {
+		s.intent, s.refusal = s.prepared.Intent.Digest()
+	}
+}
+
+// accept verifies a reply; only what passes every check is returned.
+func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult, error) {
+	if s.refusal != nil {
+		return nil, broken(CodeSignature, s.refusal, "the service signed what can't be signed")
+	}
+	if !s.net.Verify(s.key.PublicKey, s.prepared, reply.Signature) {
+		return nil, broken(CodeSignature, nil, "the signature doesn't sign this message under the certified key")
+	}
+	address, err := s.net.Codec.Address(s.key.PublicKey)
+	if err != nil {
+		return nil, broken(CodeCertificate, err, "certified key")
+	}
+	public := hex.EncodeToString(s.key.PublicKey)
+	for _, f := range []struct{ field, got, want string }{
+		{"wallet_id", reply.WalletID, s.cert.Wallet.String()},
+		{"network", reply.Network, s.network},
+		{"address", reply.Address, address},
+		{"public_key", reply.PublicKey, public},
+	} {
+		if f.got != f.want {
+			return nil, mismatch(CodeResponseMismatch, f.field, "%.80q instead of %q", f.got, f.want)
+		}
+	}
+	rc, replayed, err := s.verifyReceipt(ctx, reply.Receipt, receipt.Allow, receipt.ReasonAllowed, sha256.Sum256([]byte(reply.Signature)))
+	if err != nil {
+		return nil, err
+	}
+	return &SignResult{
+		Signature: reply.Signature, WalletID: reply.WalletID, Network: s.network, Address: address, PublicKey: public,
+		Receipt: rc, Verified: s.root.summary(rc, replayed),
+	}, nil
+}
+
+func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt.Decision, reason string, output [32]byte) (*Receipt, bool, error) {
+	rc, err := openReceipt(ctx, s.root.genesis, r.Proof, s.c.evidence.get)
+	if err != nil {
+		return nil, false, err
+	}
+	if rc.ID != r.ID {
+		return nil, false, mismatch(CodeReceiptMismatch, "id", "the reply names another receipt")
+	}
+	x := &expected{
+		kind: receipt.KindSign, decision: d, reason: reason, root: s.root, call: s.call, wallet: s.cert.Wallet,
+		method: policy.MethodSignMessage, network: s.network, output: output,
+	}
+	if s.prepared != nil && s.refusal == nil {
+		x.payload, x.intent = sha256.Sum256(s.prepared.SignBytes), s.intent
+	} else { // what couldn't be decoded is named by the request's body
+		x.payload = sha256.Sum256(s.call.Body)
+	}
+	replayed, err := x.check(&rc.Leaf, s.c.t.now())
+	return rc, replayed, err
+}
+
+// denialDetails are the details of a refusal that a workload decided.
+type denialDetails struct {
+	ReceiptID string `json:"receipt_id"`
+	Receipt   []byte `json:"receipt"`
+}
+
+func decodeDenial(e *APIError) (api.ReceiptRef, bool, error) {
+	var d denialDetails
+	if e.Details == nil {
+		return api.ReceiptRef{}, false, nil
+	}
+	if err := json.Unmarshal(e.Details, &d); err != nil {
+		return api.ReceiptRef{}, false, broken(CodeResponse, err, "details of the refusal %s", e.Code)
+	}
+	return api.ReceiptRef{ID: d.ReceiptID, Proof: d.Receipt}, d.Receipt != nil, nil
+}
+
+// denied verifies the receipt of a denial and puts it into the error.
+func (s *signing) denied(ctx context.Context, err error) error {
+	var e *APIError
+	if !errors.As(err, &e) || e.Status != 403 {
+		return err
+	}
+	r, ok, err := decodeDenial(e)
+	if err != nil {
+		return err
+	}
+	if !ok { // refused by the control plane itself
+		return e
+	}
+	rc, _, err := s.verifyReceipt(ctx, r, receipt.Deny, string(e.Code), [32]byte{})
+	if err != nil {
+		return err
+	}
+	e.Receipt = rc
+	return e
+}
