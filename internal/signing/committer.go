@@ -1,0 +1,179 @@
+package signing
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// Committer stores batches, all that queue in one transaction, and then lets
+// those go who wait for them. A batch is stored whole, also for items whose
+// caller has gone: what was signed has a record.
+type Committer struct {
+	store store.Store
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu     sync.Mutex // guards queue and labels
+	queue  []*ticket
+	labels map[canon.UUID]string // by request id: labels of wallets being made
+	wake   chan struct{}
+}
+
+// ticket is the fate of one batch; results is set before done is closed.
+type ticket struct {
+	batch   *teelink.Batch
+	done    chan struct{}
+	results []store.Commit
+	tree    *receipt.Tree
+	err     error
+}
+
+// NewCommitter returns a Committer; Run must be running for it to commit.
+func NewCommitter(s store.Store, log *slog.Logger, now func() time.Time) *Committer {
+	return &Committer{store: s, log: log, now: now, labels: map[canon.UUID]string{}, wake: make(chan struct{}, 1)}
+}
+
+// Add queues a batch that arrived; it is teelink.ClientConfig.OnBatch.
+func (c *Committer) Add(b *teelink.Batch) {
+	t := &ticket{batch: b, done: make(chan struct{})}
+	b.Tag = t
+	c.mu.Lock()
+	c.queue = append(c.queue, t)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// expectLabel remembers the label of a wallet that a request will make.
+func (c *Committer) expectLabel(request canon.UUID, label string) (forget func()) {
+	if label == "" {
+		return func() {}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.labels[request] = label
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.labels, request)
+	}
+}
+
+func (c *Committer) label(request canon.UUID) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.labels[request]
+}
+
+// maxTogether bounds one transaction, in batches.
+const maxTogether = 256
+
+// Run commits until ctx ends; what is queued then is still committed.
+func (c *Committer) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			c.drain()
+			return
+		case <-c.wake:
+			c.drain()
+		}
+	}
+}
+
+func (c *Committer) drain() {
+	for {
+		c.mu.Lock()
+		n := min(len(c.queue), maxTogether)
+		tickets := c.queue[:n:n]
+		c.queue = c.queue[n:]
+		c.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		c.commit(tickets)
+	}
+}
+
+// commit stores the tickets' batches and closes the tickets. An error fails
+// all of them: whether the transaction happened is unknown then, and a client
+// that repeats its request reads the truth.
+func (c *Committer) commit(tickets []*ticket) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	var good []*ticket
+	var rows []store.CommitBatch
+	for _, t := range tickets {
+		row, err := c.rows(t)
+		if err != nil {
+			c.log.Error("a batch of the TEE is malformed", "error", err)
+			t.err = err
+			close(t.done)
+			continue
+		}
+		good, rows = append(good, t), append(rows, row)
+	}
+	if len(good) == 0 {
+		return
+	}
+	results, err := c.store.Commit(ctx, rows)
+	if err != nil {
+		c.log.Error("commit failed", "batches", len(rows), "error", err)
+	}
+	for i, t := range good {
+		if err != nil {
+			t.err = fmt.Errorf("commit: %w", err)
+		} else {
+			t.results = results[i]
+		}
+		close(t.done)
+	}
+}
+
+// rows lays out a batch for the store. It all follows from the leaves.
+func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
+	batch, _, _, err := receipt.DecodeBatch(t.batch.Signed)
+	if err != nil {
+		return store.CommitBatch{}, err
+	}
+	n := len(t.batch.Items)
+	out := store.CommitBatch{Decisions: make([]store.Decision, n), Wallets: make([]*store.Wallet, n)}
+	hashes := make([][32]byte, n)
+	for i := range t.batch.Items {
+		it := &t.batch.Items[i]
+		hashes[i] = receipt.LeafHash(it.Leaf)
+		leaf, err := receipt.DecodeLeaf(it.Leaf)
+		if err != nil {
+			return store.CommitBatch{}, err
+		}
+		d := &out.Decisions[i]
+		*d = store.Decision{
+			ID: leaf.ID, Organization: leaf.Organization, KeyID: authority.KeyID(leaf.Credential), RequestID: leaf.RequestID,
+			Idempotency: leaf.IdempotencyDigest, Leaf: it.Leaf, ResultKind: uint8(it.ResultKind), Explanation: it.Explanation,
+		}
+		switch it.ResultKind {
+		case teelink.ResultSignature:
+			d.Result = it.Result
+		case teelink.ResultWallet:
+			out.Wallets[i] = &store.Wallet{Organization: leaf.Organization, ID: leaf.Wallet, Record: it.Result,
+				Label: c.label(leaf.RequestID), Receipt: leaf.ID, Created: time.UnixMicro(int64(leaf.Time)).UTC()}
+		}
+	}
+	t.tree = receipt.NewTreeOfHashes(hashes)
+	if uint32(n) != batch.Count || t.tree.Root() != batch.Root {
+		return store.CommitBatch{}, fmt.Errorf("batch %d doesn't cover its items", batch.Number)
+	}
+	out.Batch = store.Batch{Instance: batch.InstanceKey, Number: batch.Number, Signed: t.batch.Signed, Hashes: hashes}
+	return out, nil
+}

@@ -1,0 +1,281 @@
+package signing
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// Error is a refusal with its code for the API.
+type Error struct {
+	Code    api.Code
+	Message string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+func refuse(code api.Code, format string, args ...any) error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// maxInFlight bounds requests between arrival and reply; more are refused
+// early instead of piling up.
+const maxInFlight = 1024
+
+// Service decides requests through the TEE.
+type Service struct {
+	store     store.Store
+	link      *Link
+	committer *Committer
+	networks  *chain.Registry
+	log       *slog.Logger
+	slots     chan struct{}
+
+	mu      sync.RWMutex // guards the maps
+	keys    map[string]*Key
+	wallets map[canon.UUID]*Wallet
+}
+
+// NewService returns a Service over its parts.
+func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry, log *slog.Logger) *Service {
+	return &Service{store: s, link: l, committer: c, networks: n, log: log, slots: make(chan struct{}, maxInFlight),
+		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
+}
+
+// Key is a grant with the documents around it, verified once when loaded.
+type Key struct {
+	*authority.VerifiedGrant
+	KeyID       string
+	Genesis     *authority.VerifiedGenesis
+	State       []byte // state record
+	StateDigest [32]byte
+	Created     time.Time
+	OrgCreated  time.Time
+	Revoked     bool
+}
+
+// Wallet is a wallet's record, decoded and verified once when loaded.
+type Wallet struct {
+	*store.Wallet
+	Digest      [32]byte
+	Certificate *receipt.WalletCertificate
+	Signed      []byte // the certificate's bytes
+}
+
+// maxCached bounds each of the two maps.
+const maxCached = 100_000
+
+// Key finds an API key by its id. Unknown and revoked ones are invalid_key.
+func (s *Service) Key(ctx context.Context, keyID string) (*Key, error) {
+	s.mu.RLock()
+	k := s.keys[keyID]
+	s.mu.RUnlock()
+	if k == nil {
+		var err error
+		if k, err = s.loadKey(ctx, keyID); err != nil {
+			return nil, err
+		}
+	}
+	if k.Revoked {
+		return nil, refuse(api.CodeInvalidKey, "the key was revoked")
+	}
+	return k, nil
+}
+
+func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
+	g, err := s.store.GrantByKeyID(ctx, keyID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(api.CodeInvalidKey, "there is no such key")
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	o, err := s.store.Organization(ctx, g.Organization)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	k := &Key{KeyID: keyID, State: o.State, StateDigest: sha256.Sum256(o.State), Created: g.Created, OrgCreated: o.Created, Revoked: !g.Revoked.IsZero()}
+	if k.Genesis, err = authority.VerifyGenesis(o.Genesis); err != nil {
+		return nil, fmt.Errorf("stored genesis: %w", err)
+	}
+	if k.VerifiedGrant, err = authority.VerifyGrant(g.Envelope, k.Genesis); err != nil {
+		return nil, fmt.Errorf("stored grant: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.keys) >= maxCached {
+		clear(s.keys)
+	}
+	s.keys[keyID] = k
+	return k, nil
+}
+
+// ForgetKey drops a key from the cache, so that a change is read.
+func (s *Service) ForgetKey(keyID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.keys, keyID)
+}
+
+// Wallet finds a wallet of an organisation.
+func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error) {
+	s.mu.RLock()
+	w := s.wallets[id]
+	s.mu.RUnlock()
+	if w != nil && w.Organization == org {
+		return w, nil
+	}
+	row, err := s.store.Wallet(ctx, org, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(api.CodeWalletNotFound, "there is no wallet %s in this organisation", id)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if w, err = OpenWallet(row); err != nil {
+		return nil, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify: %v", id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.wallets) >= maxCached {
+		clear(s.wallets)
+	}
+	s.wallets[id] = w
+	return w, nil
+}
+
+// OpenWallet decodes a stored wallet.
+func OpenWallet(row *store.Wallet) (*Wallet, error) {
+	r, err := receipt.DecodeWalletRecord(row.Record)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := receipt.OpenWalletCertificate(r.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	if cert.Wallet != row.ID || cert.Organization != row.Organization {
+		return nil, errors.New("the certificate is of another wallet")
+	}
+	return &Wallet{Wallet: row, Digest: sha256.Sum256(row.Record), Certificate: cert, Signed: r.Certificate}, nil
+}
+
+func unavailable(err error) error {
+	return refuse(api.CodeStoreUnavailable, "the database doesn't answer: %v", err)
+}
+
+// Outcome is a decision that is committed.
+type Outcome struct {
+	Decision *store.Decision
+	Leaf     *receipt.Leaf
+	Receipt  []byte   // receipt record
+	Evidence [32]byte // digest of the instance's statement
+	Wallet   *Wallet  // of a createWallet that was allowed
+	Network  *chain.Network
+}
+
+// Call is one request for a decision.
+type Call struct {
+	Key     *Key
+	Wallet  *Wallet // nil: create one
+	Label   string  // of the wallet to create
+	Request teelink.Decide
+}
+
+// Decide has the TEE decide the call and returns what is committed. The same
+// request again gets the same outcome.
+func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return nil, refuse(api.CodeOverloaded, "more than %d requests are in work", maxInFlight)
+	}
+	if c.Request.IdempotencyKey != "" {
+		if out, err := s.earlier(ctx, c); out != nil || err != nil {
+			return out, err
+		}
+	}
+	defer s.committer.expectLabel(c.Request.RequestID, c.Label)()
+	o, err := s.ask(ctx, c)
+	if err != nil {
+		return s.afterRefusal(ctx, c, err)
+	}
+	t, ok := o.Batch.Tag.(*ticket)
+	if !ok {
+		return nil, errors.New("a batch without a ticket")
+	}
+	<-t.done // bounded by the committer's own timeout
+	if t.err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the decision couldn't be recorded, so nothing was released; send the same request again")
+	}
+	if r := t.results[o.Index]; !r.Won {
+		return s.conflict(ctx, c, r.Stored, o.Item().Leaf)
+	}
+	path := t.tree.Path(o.Index)
+	return s.outcome(ctx, t.results[o.Index].Stored, &receipt.Receipt{Leaf: o.Item().Leaf, Index: uint32(o.Index), Path: path, Batch: o.Batch.Signed})
+}
+
+// ask sends the request over the link, with missing objects put once.
+func (s *Service) ask(ctx context.Context, c *Call) (*teelink.Outcome, error) {
+	client, err := s.link.Client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &c.Request
+	r.Genesis, r.Grant = c.Key.Genesis.Digest, c.Key.Digest
+	record := teelink.Object{Kind: teelink.ObjectStateRecord, Bytes: c.Key.State}
+	r.Record = c.Key.StateDigest
+	if c.Wallet != nil {
+		record = teelink.Object{Kind: teelink.ObjectWalletRecord, Bytes: c.Wallet.Record}
+		r.Record = c.Wallet.Digest
+	}
+	for attempt := 0; ; attempt++ {
+		out, err := client.Decide(ctx, r)
+		var refused *teelink.RemoteError
+		if !errors.As(err, &refused) || refused.Code != "objects_missing" || attempt == 2 {
+			return out, err
+		}
+		if err := client.Put(ctx, []teelink.Object{
+			{Kind: teelink.ObjectGenesis, Bytes: c.Key.Genesis.Envelope},
+			{Kind: teelink.ObjectGrant, Bytes: c.Key.Envelope},
+			record,
+		}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// afterRefusal looks whether this very request was decided before: a repeat
+// that comes late is too old for the TEE, but its answer stands.
+func (s *Service) afterRefusal(ctx context.Context, c *Call, err error) (*Outcome, error) {
+	var refused *teelink.RemoteError
+	switch {
+	case errors.As(err, &refused):
+		if refused.Code == string(api.CodeClockSkew) {
+			d, derr := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.Request.RequestID)
+			if derr == nil {
+				return s.replay(ctx, c, d)
+			}
+		}
+		return nil, &Error{Code: api.Code(refused.Code), Message: refused.Message}
+	case errors.Is(err, ErrUnavailable), errors.Is(err, teelink.ErrClosed):
+		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected; nothing was released")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return nil, refuse(api.CodeDeadlineExceeded, "the TEE didn't answer in time; send the same request again")
+	}
+	return nil, err
+}
