@@ -123,11 +123,15 @@ func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
 	return k, nil
 }
 
-// ForgetKey drops a key from the cache, so that a change is read.
-func (s *Service) ForgetKey(keyID string) {
+// ForgetGrant drops a grant's key from the cache, so that a change is read.
+func (s *Service) ForgetGrant(digest [32]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.keys, keyID)
+	for id, k := range s.keys {
+		if k.Digest == digest {
+			delete(s.keys, id)
+		}
+	}
 }
 
 // Wallet finds a wallet of an organisation.

@@ -1,0 +1,180 @@
+// Package org holds the administrative use cases: organisations, API keys and
+// their revocation. Every change is a document that the owner signed on their
+// own machine; this package verifies it, stores it and relays it to the TEE,
+// which verifies it again.
+package org
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// Service carries out administrative requests.
+type Service struct {
+	Store   store.Store
+	Link    *signing.Link
+	Signing *signing.Service
+	Now     func() time.Time
+	// Open lets anybody create an organisation.
+	Open bool
+}
+
+func refuse(code api.Code, format string, args ...any) error {
+	return &signing.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// document maps an error of package authority.
+func document(err error) error {
+	var e *authority.Error
+	if errors.As(err, &e) {
+		return &signing.Error{Code: api.Code(e.Code), Message: e.Message}
+	}
+	return err
+}
+
+// Create provisions an organisation: the TEE makes its state key. The reply
+// proves which instance made it; the owner checks that before any grant.
+func (s *Service) Create(ctx context.Context, genesis []byte) (*store.Organization, error) {
+	if !s.Open {
+		return nil, refuse(api.CodeRegistrationClosed, "this deployment doesn't take new organisations")
+	}
+	g, err := authority.VerifyGenesis(genesis)
+	if err != nil {
+		return nil, document(err)
+	}
+	if o, err := s.Store.Organization(ctx, g.OrganizationID); err == nil {
+		if o.Digest == g.Digest {
+			return o, nil // the same again
+		}
+		return nil, refuse(api.CodeOrganizationExists, "the organisation %s exists with another genesis", g.OrganizationID)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	client, err := s.Link.Client(ctx)
+	if err != nil {
+		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
+	}
+	state, err := client.Provision(ctx, genesis)
+	var refused *teelink.RemoteError
+	if errors.As(err, &refused) {
+		return nil, &signing.Error{Code: api.Code(refused.Code), Message: refused.Message}
+	}
+	if err != nil {
+		return nil, refuse(api.CodeTEEUnavailable, "the TEE didn't answer: %v", err)
+	}
+	o := &store.Organization{ID: g.OrganizationID, Genesis: genesis, Digest: g.Digest, State: state, Created: s.Now().UTC().Truncate(time.Microsecond)}
+	err = s.Store.CreateOrganization(ctx, o)
+	if errors.Is(err, store.ErrExists) {
+		return nil, refuse(api.CodeOrganizationExists, "the organisation %s exists", g.OrganizationID)
+	}
+	if err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the organisation couldn't be stored; send the same request again")
+	}
+	return o, nil
+}
+
+// Get finds an organisation.
+func (s *Service) Get(ctx context.Context, id canon.UUID) (*store.Organization, error) {
+	o, err := s.Store.Organization(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(api.CodeOrganizationNotFound, "there is no organisation %s", id)
+	}
+	if err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	return o, nil
+}
+
+// StateEvidence returns the evidence of the instance that made the state key.
+func (s *Service) StateEvidence(ctx context.Context, o *store.Organization) (*store.Evidence, error) {
+	r, err := receipt.DecodeStateRecord(o.State)
+	if err != nil {
+		return nil, fmt.Errorf("stored state record: %w", err)
+	}
+	cert, _, _, err := receipt.DecodeStateCertificate(r.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("stored state record: %w", err)
+	}
+	e, err := s.Store.Evidence(ctx, cert.Statement)
+	if err != nil {
+		return nil, fmt.Errorf("evidence of the state key: %w", err)
+	}
+	return e, nil
+}
+
+// CreateKey stores a grant.
+func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*store.Grant, error) {
+	o, g, err := s.verified(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	v, err := authority.VerifyGrant(grant, g)
+	if err != nil {
+		return nil, document(err)
+	}
+	row := &store.Grant{Organization: o.ID, ID: v.GrantID, KeyID: authority.KeyID(v.Credential), Digest: v.Digest, Envelope: grant,
+		Created: s.Now().UTC().Truncate(time.Microsecond)}
+	err = s.Store.CreateGrant(ctx, row)
+	if errors.Is(err, store.ErrExists) {
+		old, lookErr := s.Store.GrantByKeyID(ctx, row.KeyID)
+		if lookErr == nil && old.Digest == row.Digest && old.Organization == row.Organization {
+			return old, nil // the same again
+		}
+		return nil, refuse(api.CodeKeyExists, "a grant with this id or credential exists")
+	}
+	if err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the grant couldn't be stored; send the same request again")
+	}
+	return row, nil
+}
+
+func (s *Service) verified(ctx context.Context, id canon.UUID) (*store.Organization, *authority.VerifiedGenesis, error) {
+	o, err := s.Get(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := authority.VerifyGenesis(o.Genesis)
+	if err != nil {
+		return nil, nil, fmt.Errorf("stored genesis: %w", err)
+	}
+	return o, g, nil
+}
+
+// Revoke stores a revocation and tells the TEE before it is acknowledged. If
+// no TEE is connected it is told before it serves again.
+func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) error {
+	o, g, err := s.verified(ctx, id)
+	if err != nil {
+		return err
+	}
+	v, err := authority.VerifyRevocation(envelope, g)
+	if err != nil {
+		return document(err)
+	}
+	err = s.Store.Revoke(ctx, &store.Revocation{Organization: o.ID, Grant: v.Grant, Envelope: envelope, At: s.Now()})
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse(api.CodeGrantNotFound, "the organisation has no such grant")
+	}
+	if err != nil {
+		return refuse(api.CodeStoreUnavailable, "the revocation couldn't be stored; send the same request again")
+	}
+	s.Signing.ForgetGrant(v.Grant)
+	client, err := s.Link.Client(ctx)
+	if err != nil {
+		return nil
+	}
+	if err := client.Put(ctx, []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: o.Genesis}, {Kind: teelink.ObjectRevocation, Bytes: envelope}}); err != nil {
+		return refuse(api.CodeTEEUnavailable, "the revocation is stored, but the TEE didn't confirm it; send the same request again")
+	}
+	return nil
+}

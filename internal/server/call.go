@@ -1,0 +1,263 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/teelink"
+)
+
+// call is one request on its way.
+type call struct {
+	*http.Request
+	ctx  context.Context
+	id   canon.UUID // of the reply
+	body []byte
+
+	key   *signing.Key   // authReader, authDecision
+	proof teelink.Decide // authDecision: what the client proved, as sent
+}
+
+func refuse(code api.Code, format string, args ...any) error {
+	return &signing.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// read takes the body within its limit, before anything else is done.
+func (c *call) read(limit int64, w http.ResponseWriter) error {
+	if c.ContentLength > limit {
+		return refuse(api.CodeBodyTooLarge, "the body has %d bytes, at most %d allowed", c.ContentLength, limit)
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, c.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return refuse(api.CodeBodyTooLarge, "the body has more than %d bytes", limit)
+	case err != nil:
+		return refuse(api.CodeInvalidArgument, "the body couldn't be read whole")
+	}
+	c.body = b
+	if limit == 0 || c.Method != http.MethodPost {
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return refuse(api.CodeUnsupportedMediaType, "the Content-Type is %.60q, want application/json", c.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+// decode reads the body strictly into v, and says precisely what is wrong.
+func (c *call) decode(v any) error {
+	if !utf8.Valid(c.body) {
+		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
+	}
+	err := json.Unmarshal(c.body, v, json.RejectUnknownMembers(true))
+	var semantic *json.SemanticError
+	var syntax *jsontext.SyntacticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, json.ErrUnknownName):
+		errors.As(err, &semantic)
+		return refuse(api.CodeUnknownField, "the field %.60s isn't known", field(semantic))
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		errors.As(err, &syntax)
+		return refuse(api.CodeDuplicateField, "the field %.60s stands twice", syntax.JSONPointer)
+	case errors.As(err, &semantic):
+		return refuse(api.CodeInvalidArgument, "the field %.60s has the wrong type", field(semantic))
+	}
+	return refuse(api.CodeMalformedJSON, "the body isn't one JSON object")
+}
+
+func field(e *json.SemanticError) string {
+	if e == nil || e.JSONPointer == "" {
+		return "(the body itself)"
+	}
+	return string(e.JSONPointer)
+}
+
+// identify finds out who calls.
+func (s *Server) identify(a auth, c *call) error {
+	switch a {
+	case authNone, authDocument:
+		return nil
+	case authReader:
+		return s.identifyReader(c)
+	case authAdmin:
+		return s.identifyAdmin(c)
+	case authDecision:
+		return s.identifyDecision(c)
+	}
+	return errors.New("route without authenticator")
+}
+
+// asError gives refusals of package authority their code.
+func asError(err error) error {
+	var e *authority.Error
+	if errors.As(err, &e) {
+		return &signing.Error{Code: api.Code(e.Code), Message: e.Message}
+	}
+	return err
+}
+
+func (c *call) signed(h *authority.SignatureHeaders) *authority.Request {
+	return &authority.Request{Method: c.Method, Path: c.URL.EscapedPath(), Query: c.URL.RawQuery, Body: c.body,
+		Created: h.Created, ID: h.ID, IdempotencyKey: h.IdempotencyKey, KeyID: h.KeyID}
+}
+
+// identifyReader verifies a signature, or a bearer token whose grant allows
+// it, of a key that still stands.
+func (s *Server) identifyReader(c *call) error {
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	if token != nil {
+		if c.key, err = s.Signing.Key(c.ctx, authority.KeyID(token.PublicKey())); err != nil {
+			return err
+		}
+		if !c.key.Bearer || token.Pin() != c.key.Genesis.Pin() {
+			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself")
+		}
+		return s.inForce(c.key)
+	}
+	h, err := authority.ParseSignatureHeaders(c.Header)
+	if err != nil {
+		return asError(err)
+	}
+	if c.key, err = s.Signing.Key(c.ctx, h.KeyID); err != nil {
+		return err
+	}
+	if _, err := c.signed(h).Verify(c.key.VerifiedGrant.Credential, h.Signature, s.Now()); err != nil {
+		return asError(err)
+	}
+	return s.inForce(c.key)
+}
+
+func (s *Server) inForce(k *signing.Key) error {
+	switch now := s.Now().Unix(); {
+	case now >= k.Expires:
+		return refuse(api.CodeKeyExpired, "the key has expired")
+	case now < k.NotBefore:
+		return refuse(api.CodeKeyNotYetValid, "the key isn't valid yet")
+	}
+	return nil
+}
+
+// identifyAdmin takes a signature by an admin of the organisation in the path
+// or by one of its keys. Other organisations' look as if they weren't there.
+func (s *Server) identifyAdmin(c *call) error {
+	h, err := authority.ParseSignatureHeaders(c.Header)
+	if err != nil {
+		return asError(err)
+	}
+	id, err := pathUUID(c, "org")
+	if err != nil {
+		return err
+	}
+	o, err := s.Org.Get(c.ctx, id)
+	if err != nil {
+		return err
+	}
+	g, err := authority.VerifyGenesis(o.Genesis)
+	if err != nil {
+		return fmt.Errorf("stored genesis: %w", err)
+	}
+	if pub, ok := g.AdminKey(h.KeyID); ok {
+		_, err := c.signed(h).Verify(pub, h.Signature, s.Now())
+		return asError(err)
+	}
+	if err := s.identifyReader(c); err != nil {
+		return err
+	}
+	if c.key.OrganizationID != id {
+		return refuse(api.CodeOrganizationNotFound, "there is no organisation %s", id)
+	}
+	return nil
+}
+
+// identifyDecision finds the key that a request names; the TEE proves it.
+func (s *Server) identifyDecision(c *call) error {
+	p := &c.proof
+	p.Method, p.Path, p.Query, p.Body = c.Method, c.URL.EscapedPath(), c.URL.RawQuery, c.body
+	token, err := bearer(c)
+	if err != nil {
+		return err
+	}
+	if token != nil {
+		p.Auth, p.Proof = teelink.AuthBearer, []byte(token.Reveal())
+		p.RequestID, p.Created = c.id, s.Now().Unix()
+		if p.IdempotencyKey, err = authority.IdempotencyKey(c.Header); err != nil {
+			return asError(err)
+		}
+		c.key, err = s.Signing.Key(c.ctx, authority.KeyID(token.PublicKey()))
+		return err
+	}
+	h, err := authority.ParseSignatureHeaders(c.Header)
+	if err != nil {
+		return asError(err)
+	}
+	p.Auth, p.Proof = teelink.AuthSignature, h.Signature
+	p.RequestID, p.Created, p.IdempotencyKey = h.ID, h.Created, h.IdempotencyKey
+	c.id = h.ID
+	c.key, err = s.Signing.Key(c.ctx, h.KeyID)
+	return err
+}
+
+// bearer returns the token of an Authorization field, nil without one.
+func bearer(c *call) (*authority.Token, error) {
+	values := c.Header.Values("Authorization")
+	if len(values) == 0 {
+		return nil, nil
+	}
+	raw, ok := strings.CutPrefix(values[0], "Bearer ")
+	if !ok || len(values) > 1 {
+		return nil, refuse(api.CodeTokenInvalid, "the Authorization field must be Bearer with a secret token")
+	}
+	t, err := authority.ParseToken(raw)
+	return t, asError(err)
+}
+
+func pathUUID(c *call, name string) (canon.UUID, error) {
+	u, err := canon.ParseUUID(c.PathValue(name))
+	if err != nil {
+		return u, refuse(api.CodeInvalidArgument, "the id in the path isn't a lower-case UUID")
+	}
+	return u, nil
+}
+
+// page reads limit and offset; nothing else is taken.
+func page(c *call) (store.Page, error) {
+	p := store.Page{Limit: 50}
+	for name, values := range c.URL.Query() {
+		n, err := strconv.Atoi(values[0])
+		switch {
+		case len(values) != 1 || err != nil || n < 0:
+			return p, refuse(api.CodeInvalidArgument, "%.20s must be one number", name)
+		case name == "limit" && n >= 1 && n <= 200:
+			p.Limit = n
+		case name == "offset" && n <= 1_000_000_000:
+			p.Offset = n
+		case name == "limit" || name == "offset":
+			return p, refuse(api.CodeInvalidArgument, "limit must be 1 to 200, offset at most 1000000000")
+		default:
+			return p, refuse(api.CodeInvalidArgument, "the query parameter %.20s isn't known", name)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,424 @@
+package server
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+func (s *Server) health(*call) (reply, error) { return ok(http.StatusOK, map[string]string{"status": "ok"}) }
+
+func (s *Server) version(*call) (reply, error) {
+	return ok(http.StatusOK, map[string]string{"version": s.Version})
+}
+
+func (s *Server) ready(c *call) (reply, error) {
+	if err := s.Store.Ready(c.ctx); err != nil {
+		return reply{}, refuse(api.CodeStoreUnavailable, "the database isn't ready")
+	}
+	if _, err := s.Link.Evidence(); err != nil {
+		return reply{}, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
+	}
+	return ok(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (s *Server) networks(*call) (reply, error) {
+	list := []api.Network{}
+	for _, n := range s.Networks.List() {
+		list = append(list, api.Network{Slug: n.Slug, Name: n.Name, Family: n.Family, Curve: n.Curve.String(), ChainID: n.ChainID, Testnet: n.Testnet})
+	}
+	return ok(http.StatusOK, map[string]any{"items": list})
+}
+
+func evidence(e *store.Evidence) api.Evidence {
+	return api.Evidence{ID: hex.EncodeToString(e.ID[:]), Statement: e.Statement, Token: e.Token}
+}
+
+func (s *Server) attestation(*call) (reply, error) {
+	e, err := s.Link.Evidence()
+	if err != nil {
+		return reply{}, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
+	}
+	return ok(http.StatusOK, api.Attestation{Evidence: evidence(e), Release: e.Release, Version: e.Version})
+}
+
+func (s *Server) findEvidence(c *call, id [32]byte) (*store.Evidence, error) {
+	e, err := s.Store.Evidence(c.ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(api.CodeEvidenceNotFound, "there is no evidence with this id")
+	}
+	if err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	return e, nil
+}
+
+func (s *Server) archivedEvidence(c *call) (reply, error) {
+	raw, err := hex.DecodeString(c.PathValue("id"))
+	if err != nil || len(raw) != 32 {
+		return reply{}, refuse(api.CodeInvalidArgument, "an evidence id is 64 hex digits")
+	}
+	e, err := s.findEvidence(c, [32]byte(raw))
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, api.Attestation{Evidence: evidence(e), Release: e.Release, Version: e.Version})
+}
+
+// envelope returns the canonical bytes of an embedded envelope: the JSON
+// value as it stands, which the verifiers require to be canonical.
+func envelope(raw json.RawMessage) ([]byte, error) {
+	if len(raw) == 0 {
+		return nil, refuse(api.CodeDocumentInvalid, "the signed document is missing")
+	}
+	return raw, nil
+}
+
+func (s *Server) createOrganization(c *call) (reply, error) {
+	var body api.CreateOrganization
+	if err := c.decode(&body); err != nil {
+		return reply{}, err
+	}
+	genesis, err := envelope(body.Genesis)
+	if err != nil {
+		return reply{}, err
+	}
+	o, err := s.Org.Create(c.ctx, genesis)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := s.organization(c, o)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusCreated, out)
+}
+
+func (s *Server) organization(c *call, o *store.Organization) (*api.Organization, error) {
+	e, err := s.Org.StateEvidence(c.ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	g, err := authority.VerifyGenesis(o.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Organization{ID: o.ID.String(), Name: g.Name, Genesis: o.Genesis, GenesisDigest: hex.EncodeToString(o.Digest[:]),
+		StateRecord: o.State, Evidence: evidence(e), CreatedAt: o.Created}, nil
+}
+
+func (s *Server) getOrganization(c *call) (reply, error) {
+	id, err := pathUUID(c, "org")
+	if err != nil {
+		return reply{}, err
+	}
+	o, err := s.Org.Get(c.ctx, id)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := s.organization(c, o)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, out)
+}
+
+func (s *Server) createKey(c *call) (reply, error) {
+	var body api.CreateKey
+	if err := c.decode(&body); err != nil {
+		return reply{}, err
+	}
+	id, err := pathUUID(c, "org")
+	if err != nil {
+		return reply{}, err
+	}
+	grant, err := envelope(body.Grant)
+	if err != nil {
+		return reply{}, err
+	}
+	g, err := s.Org.CreateKey(c.ctx, id, grant)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := s.apiKey(c, g)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusCreated, out)
+}
+
+func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
+	o, err := s.Org.Get(c.ctx, g.Organization)
+	if err != nil {
+		return nil, err
+	}
+	genesis, err := authority.VerifyGenesis(o.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	v, err := authority.VerifyGrant(g.Envelope, genesis)
+	if err != nil {
+		return nil, err
+	}
+	k := &api.Key{ID: g.ID.String(), KeyID: g.KeyID, Name: v.Name, KeyPrefix: string(authority.SecretKey) + g.KeyID[:4], Status: "active",
+		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: g.Created, ExpiresAt: time.Unix(v.Expires, 0).UTC()}
+	if !s.Now().Before(k.ExpiresAt) {
+		k.Status = "expired"
+	}
+	if !g.Revoked.IsZero() {
+		k.Status, k.RevokedAt = "revoked", &g.Revoked
+	}
+	return k, nil
+}
+
+func (s *Server) listKeys(c *call) (reply, error) {
+	id, err := pathUUID(c, "org")
+	if err != nil {
+		return reply{}, err
+	}
+	p, err := page(c)
+	if err != nil {
+		return reply{}, err
+	}
+	rows, total, err := s.Store.Grants(c.ctx, id, p)
+	if err != nil {
+		return reply{}, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	out := api.List[api.Key]{Items: []api.Key{}, Total: total, Limit: p.Limit, Offset: p.Offset}
+	for i := range rows {
+		k, err := s.apiKey(c, &rows[i])
+		if err != nil {
+			return reply{}, err
+		}
+		out.Items = append(out.Items, *k)
+	}
+	return ok(http.StatusOK, out)
+}
+
+func (s *Server) revoke(c *call) (reply, error) {
+	var body api.CreateRevocation
+	if err := c.decode(&body); err != nil {
+		return reply{}, err
+	}
+	id, err := pathUUID(c, "org")
+	if err != nil {
+		return reply{}, err
+	}
+	doc, err := envelope(body.Revocation)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := s.Org.Revoke(c.ctx, id, doc); err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusCreated, map[string]string{"status": "revoked"})
+}
+
+func (s *Server) credential(c *call) (reply, error) {
+	o, err := s.Org.Get(c.ctx, c.key.OrganizationID)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := s.organization(c, o)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, api.Credential{Organization: *out, KeyID: c.key.KeyID, Grant: c.key.Envelope})
+}
+
+func (s *Server) wallet(w *signing.Wallet) (*api.Wallet, error) {
+	out := &api.Wallet{ID: w.ID.String(), Label: w.Label, Addresses: map[string]string{}, PublicKeys: map[string]string{},
+		Certificate: w.Signed, CreatedAt: w.Created}
+	for _, n := range s.Networks.List() {
+		k, has := w.Certificate.Key(n.Curve)
+		if !has {
+			continue
+		}
+		address, err := n.Codec.Address(k.PublicKey)
+		if err != nil {
+			return nil, err
+		}
+		out.Addresses[n.Slug] = address
+		out.PublicKeys[n.Curve.String()] = hex.EncodeToString(k.PublicKey)
+	}
+	return out, nil
+}
+
+func (s *Server) listWallets(c *call) (reply, error) {
+	p, err := page(c)
+	if err != nil {
+		return reply{}, err
+	}
+	rows, total, err := s.Store.Wallets(c.ctx, c.key.OrganizationID, p)
+	if err != nil {
+		return reply{}, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	out := api.List[api.Wallet]{Items: []api.Wallet{}, Total: total, Limit: p.Limit, Offset: p.Offset}
+	for i := range rows {
+		w, err := signing.OpenWallet(&rows[i])
+		if err != nil {
+			return reply{}, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify", rows[i].ID)
+		}
+		item, err := s.wallet(w)
+		if err != nil {
+			return reply{}, err
+		}
+		out.Items = append(out.Items, *item)
+	}
+	return ok(http.StatusOK, out)
+}
+
+func (s *Server) getWallet(c *call) (reply, error) {
+	id, err := pathUUID(c, "id")
+	if err != nil {
+		return reply{}, err
+	}
+	w, err := s.Signing.Wallet(c.ctx, c.key.OrganizationID, id)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := s.wallet(w)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, out)
+}
+
+// createWalletBody mirrors the workload's: decoded here for precise errors.
+type createWalletBody struct {
+	Label string `json:"label"`
+}
+
+func (s *Server) createWallet(c *call) (reply, error) {
+	var body createWalletBody
+	if err := c.decode(&body); err != nil {
+		return reply{}, err
+	}
+	o, err := s.Signing.Decide(c.ctx, &signing.Call{Key: c.key, Label: body.Label, Request: c.proof})
+	if err != nil {
+		return reply{}, err
+	}
+	if err := deniedBy(o); err != nil {
+		return reply{}, err
+	}
+	out, err := s.wallet(o.Wallet)
+	if err != nil {
+		return reply{}, err
+	}
+	ref := receiptRef(o)
+	out.Receipt = &ref
+	return ok(http.StatusCreated, out)
+}
+
+func receiptRef(o *signing.Outcome) api.ReceiptRef {
+	return api.ReceiptRef{ID: o.Decision.ID.String(), Proof: o.Receipt, Evidence: hex.EncodeToString(o.Evidence[:])}
+}
+
+func deniedBy(o *signing.Outcome) error {
+	if o.Leaf.Decision == receipt.Allow {
+		return nil
+	}
+	return &denied{code: api.Code(o.Leaf.Reason), message: o.Decision.Explanation, receipt: receiptRef(o)}
+}
+
+// signBody mirrors the workload's: decoded here for precise errors.
+type signBody struct {
+	WalletID string `json:"wallet_id"`
+	Network  string `json:"network"`
+	chain.Message
+}
+
+func (s *Server) sign(c *call) (reply, error) {
+	var body signBody
+	if err := c.decode(&body); err != nil {
+		return reply{}, err
+	}
+	id, err := canon.ParseUUID(body.WalletID)
+	if err != nil {
+		return reply{}, refuse(api.CodeInvalidArgument, "wallet_id isn't a lower-case UUID")
+	}
+	n, known := s.Networks.Lookup(body.Network)
+	if !known {
+		return reply{}, refuse(api.CodeUnknownNetwork, "there is no network %.40q; GET /v1/networks lists them", body.Network)
+	}
+	w, err := s.Signing.Wallet(c.ctx, c.key.OrganizationID, id)
+	if err != nil {
+		return reply{}, err
+	}
+	key, has := w.Certificate.Key(n.Curve)
+	if !has {
+		return reply{}, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
+	}
+	o, err := s.Signing.Decide(c.ctx, &signing.Call{Key: c.key, Wallet: w, Request: c.proof})
+	if err != nil {
+		return reply{}, err
+	}
+	if err := deniedBy(o); err != nil {
+		return reply{}, err
+	}
+	address, err := n.Codec.Address(key.PublicKey)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
+		Address: address, PublicKey: hex.EncodeToString(key.PublicKey), Receipt: receiptRef(o)})
+}
+
+func (s *Server) getReceipt(c *call) (reply, error) {
+	id, err := pathUUID(c, "id")
+	if err != nil {
+		return reply{}, err
+	}
+	d, err := s.Store.Decision(c.ctx, c.key.OrganizationID, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return reply{}, refuse(api.CodeReceiptNotFound, "there is no receipt %s in this organisation", id)
+	}
+	if err != nil {
+		return reply{}, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	proof, err := s.Signing.Receipt(c.ctx, d)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.showReceipt(c, d, proof)
+}
+
+func (s *Server) showReceipt(c *call, d *store.Decision, proof *receipt.Receipt) (reply, error) {
+	leaf, batch, err := proof.Open()
+	if err != nil {
+		return reply{}, err
+	}
+	e, err := s.findEvidence(c, batch.Statement)
+	if err != nil {
+		return reply{}, err
+	}
+	view, err := json.Marshal(leafView(leaf))
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(http.StatusOK, api.Receipt{ID: d.ID.String(), Proof: proof.Encode(), Evidence: evidence(e), Leaf: view})
+}
+
+// leafView is a leaf for people; verifiers read the proof.
+func leafView(l *receipt.Leaf) map[string]any {
+	hexed := func(d [32]byte) string { return hex.EncodeToString(d[:]) }
+	return map[string]any{
+		"kind": map[receipt.Kind]string{receipt.KindSign: "sign", receipt.KindCreateWallet: "create_wallet"}[l.Kind],
+		"decision": map[receipt.Decision]string{receipt.Allow: "allow", receipt.Deny: "deny"}[l.Decision], "reason": l.Reason,
+		"auth":      map[receipt.Auth]string{receipt.AuthSignature: "signature", receipt.AuthBearer: "bearer"}[l.Auth],
+		"freshness": map[receipt.Freshness]string{receipt.FreshnessNone: "none", receipt.FreshnessWitnessed: "witnessed"}[l.Freshness],
+		"method":    l.Method, "network": l.Network, "wallet_id": l.Wallet.String(), "request_id": l.RequestID.String(),
+		"grant": hexed(l.Grant), "payload_digest": hexed(l.PayloadDigest), "intent_digest": hexed(l.IntentDigest),
+		"output_digest": hexed(l.OutputDigest), "release": l.Release, "time": time.UnixMicro(int64(l.Time)).UTC(),
+	}
+}
