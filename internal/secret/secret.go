@@ -26,18 +26,15 @@ func Wipe(b []byte) {
 // Do allocated is erased at once and not at some later collection.
 type Nudger struct {
 	touched atomic.Bool
-	extra   func() // called on every tick
 }
-
-// NewNudger returns a Nudger; each tick also calls extra, if not nil.
-func NewNudger(extra func()) *Nudger { return &Nudger{extra: extra} }
 
 // Touch notes that key material was in use up to now.
 func (n *Nudger) Touch() { n.touched.Store(true) }
 
 // Run collects garbage at every interval in which Touch was called, until ctx
-// ends. 100 ms keeps the cost near 1 % of a core.
-func (n *Nudger) Run(ctx context.Context, interval time.Duration) {
+// ends; each tick first calls tick, if not nil. 100 ms keeps the cost near 1 %
+// of a core.
+func (n *Nudger) Run(ctx context.Context, interval time.Duration, tick func()) {
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
@@ -46,8 +43,8 @@ func (n *Nudger) Run(ctx context.Context, interval time.Duration) {
 			runtime.GC()
 			return
 		case <-t.C:
-			if n.extra != nil {
-				n.extra()
+			if tick != nil {
+				tick()
 			}
 			if n.touched.Swap(false) {
 				runtime.GC()

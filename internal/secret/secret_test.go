@@ -50,16 +50,17 @@ func TestDoRuns(t *testing.T) {
 
 func TestNudgerStops(t *testing.T) {
 	ticks := make(chan struct{}, 1)
-	n := secret.NewNudger(func() {
+	tick := func() {
 		select {
 		case ticks <- struct{}{}:
 		default:
 		}
-	})
+	}
+	n := &secret.Nudger{}
 	n.Touch()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { n.Run(ctx, time.Millisecond); close(done) }()
+	go func() { n.Run(ctx, time.Millisecond, tick); close(done) }()
 	<-ticks
 	cancel()
 	<-done

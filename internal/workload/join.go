@@ -67,7 +67,7 @@ func (s *Service) withKey(ctx context.Context, k *walletKey, f func(priv *[32]by
 		sealed.Combine(&tee, &provider, &priv)
 		err = f(&priv)
 	})
-	s.nudger.Touch()
+	s.args.Nudger.Touch()
 	return describe(err)
 }
 
@@ -118,7 +118,7 @@ func (s *Service) newKey(ctx context.Context, place *sealed.AAD, public []byte) 
 			n[i] = copy(out[i][:], sh.Encode())
 		}
 	})
-	s.nudger.Touch()
+	s.args.Nudger.Touch()
 	if err != nil {
 		return nil, nil, describe(err)
 	}

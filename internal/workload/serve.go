@@ -19,7 +19,6 @@ const nudgeInterval = 100 * time.Millisecond
 func (s *Service) openers() error {
 	if s.args.Config.DEKCacheEntries == 0 || s.args.Config.DEKCacheSeconds == 0 {
 		s.tee, s.provider = sealed.NewOpener(s.args.TEE, nil), sealed.NewOpener(s.args.Provider, nil)
-		s.nudger = secret.NewNudger(nil)
 		return nil
 	}
 	cache, err := sealed.NewCache(s.args.Config.DEKCacheEntries, s.args.Config.DEKCacheLife(), s.args.Now)
@@ -28,14 +27,17 @@ func (s *Service) openers() error {
 	}
 	s.cache = cache
 	s.tee, s.provider = sealed.NewOpener(s.args.TEE, cache), sealed.NewOpener(s.args.Provider, cache)
-	s.nudger = secret.NewNudger(cache.Sweep)
 	return nil
 }
 
 // Run keeps the evidence fresh and memory clean until ctx ends.
 func (s *Service) Run(ctx context.Context, failed func(error)) {
 	done := make(chan struct{})
-	go func() { s.nudger.Run(ctx, nudgeInterval); close(done) }()
+	var sweep func()
+	if s.cache != nil {
+		sweep = s.cache.Sweep
+	}
+	go func() { s.args.Nudger.Run(ctx, nudgeInterval, sweep); close(done) }()
 	s.KeepAttested(ctx, failed)
 	<-done
 	if s.cache != nil {

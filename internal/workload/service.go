@@ -56,6 +56,7 @@ type Args struct {
 	TEE      sealed.KEK // wraps DEKs of TEE shares
 	Provider sealed.KEK // wraps DEKs of provider shares
 	Networks *chain.Registry
+	Nudger   *secret.Nudger // touched after every use of keys
 
 	Random io.Reader // the kernel's
 	Now    func() time.Time
@@ -68,7 +69,6 @@ type Service struct {
 	tee      *sealed.Opener
 	provider *sealed.Opener
 	cache    *sealed.Cache // nil: no DEK cache
-	nudger   *secret.Nudger
 
 	evidence evidence
 	objects  objects
@@ -82,7 +82,7 @@ type Service struct {
 // serve this image. It fails where any of that fails: there is no mode
 // without attestation.
 func New(ctx context.Context, a Args) (*Service, error) {
-	if a.Config == nil || a.Attester == nil || a.TEE == nil || a.Provider == nil || a.Networks == nil || a.Random == nil || a.Now == nil {
+	if a.Config == nil || a.Attester == nil || a.TEE == nil || a.Provider == nil || a.Networks == nil || a.Nudger == nil || a.Random == nil || a.Now == nil {
 		return nil, errors.New("workload: incomplete arguments")
 	}
 	pub, priv, err := ed25519.GenerateKey(a.Random)

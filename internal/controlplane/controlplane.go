@@ -1,0 +1,106 @@
+// Package controlplane assembles the API server: store, link to the TEE,
+// signing, administration and HTTP. `sigil serve` is Run.
+package controlplane
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/org"
+	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+)
+
+// Config says what to serve and where.
+type Config struct {
+	DataDir          string // folder of the embedded database; one process at a time
+	Listen           string // host:port of the API
+	TEEAddress       string // host:port of the workload's link
+	OpenRegistration bool   // take new organisations from anybody
+	Version          string
+	Log              *slog.Logger
+	// Ready is called once with the address, when the API listens.
+	Ready func(addr string)
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.DataDir == "":
+		return errors.New("a data folder is needed")
+	case c.Listen == "" || c.TEEAddress == "":
+		return errors.New("an address to listen on and the address of a TEE are needed")
+	case c.Log == nil:
+		return errors.New("a log is needed")
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then finishes what is in work.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	st, err := sqlitestore.Open(ctx, cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			cfg.Log.Error("close database", "error", err)
+		}
+	}()
+	networks, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	if err != nil {
+		return err
+	}
+	committer := signing.NewCommitter(st, cfg.Log, time.Now)
+	link := &signing.Link{Address: cfg.TEEAddress, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
+	sign := signing.NewService(st, link, committer, networks, cfg.Log)
+	srv := server.New(server.Args{
+		Store: st, Signing: sign, Link: link, Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
+		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
+	})
+	// Requests in work need link and committer, so these end last.
+	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { committer.Run(bctx) })
+	background.Go(func() { link.Run(bctx) })
+	defer background.Wait()
+	defer stop()
+	return listen(ctx, &cfg, srv)
+}
+
+func listen(ctx context.Context, cfg *Config, srv *server.Server) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	cfg.Log.Info("serving", "address", l.Addr().String())
+	if cfg.Ready != nil {
+		cfg.Ready(l.Addr().String())
+	}
+	hs := &http.Server{ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)}
+	return srv.Serve(ctx, hs, func() error { return hs.Serve(l) })
+}
+
+// newID makes a random request id; crypto/rand can't fail since Go 1.24.
+func newID() canon.UUID {
+	u, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		return canon.UUID{}
+	}
+	return u
+}
