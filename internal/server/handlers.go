@@ -16,7 +16,9 @@ import (
 	"github.com/sigilkeys/sigil/receipt"
 )
 
-func (s *Server) health(*call) (reply, error) { return ok(http.StatusOK, map[string]string{"status": "ok"}) }
+func (s *Server) health(*call) (reply, error) {
+	return ok(http.StatusOK, map[string]string{"status": "ok"})
+}
 
 func (s *Server) version(*call) (reply, error) {
 	return ok(http.StatusOK, map[string]string{"version": s.Version})
@@ -413,7 +415,7 @@ func (s *Server) showReceipt(c *call, d *store.Decision, proof *receipt.Receipt)
 func leafView(l *receipt.Leaf) map[string]any {
 	hexed := func(d [32]byte) string { return hex.EncodeToString(d[:]) }
 	return map[string]any{
-		"kind": map[receipt.Kind]string{receipt.KindSign: "sign", receipt.KindCreateWallet: "create_wallet"}[l.Kind],
+		"kind":     map[receipt.Kind]string{receipt.KindSign: "sign", receipt.KindCreateWallet: "create_wallet"}[l.Kind],
 		"decision": map[receipt.Decision]string{receipt.Allow: "allow", receipt.Deny: "deny"}[l.Decision], "reason": l.Reason,
 		"auth":      map[receipt.Auth]string{receipt.AuthSignature: "signature", receipt.AuthBearer: "bearer"}[l.Auth],
 		"freshness": map[receipt.Freshness]string{receipt.FreshnessNone: "none", receipt.FreshnessWitnessed: "witnessed"}[l.Freshness],

@@ -1,0 +1,394 @@
+// Package stack starts a whole Sigil inside a test's process: emulated cloud,
+// workload, link and control plane, over real sockets and files. Programs as
+// processes of their own are package devstack's; this one lets a test reach
+// into each part, replace one, and count.
+package stack
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/cloudsim"
+	"github.com/sigilkeys/sigil/internal/kms/federation"
+	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
+	"github.com/sigilkeys/sigil/internal/launcher"
+	"github.com/sigilkeys/sigil/internal/org"
+	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/internal/secret"
+	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// Options change a stack; the zero value is a healthy one with a DEK cache.
+type Options struct {
+	// Digest is the image that the emulated platform says runs; default a
+	// made-up one that the cloud admits.
+	Digest string
+	// NoDEKCache makes every signature ask the KMS.
+	NoDEKCache bool
+	// Cloud is an existing cloud; default a new one.
+	Cloud *cloudsim.Sim
+	// WrapStore, if set, sees and may change what the control plane stores.
+	WrapStore func(store.Store) store.Store
+	// WrapHandler, if set, sees and may change what the API says.
+	WrapHandler func(http.Handler) http.Handler
+	// DataDir is the control plane's; default a new one.
+	DataDir string
+	// Now is the TEE's and the control plane's clock; default time.Now.
+	Now func() time.Time
+}
+
+// Stack is a running one. It ends with the test.
+type Stack struct {
+	Cloud    *cloudsim.Sim
+	Digest   string
+	Workload *workload.Service
+	Networks *chain.Registry
+	Store    store.Store
+	Link     *signing.Link
+	Signing  *signing.Service
+	API      *httptest.Server
+	Now      func() time.Time
+
+	t   testing.TB
+	opt Options
+}
+
+// MadeUpDigest names an image that never existed.
+func MadeUpDigest(name string) string {
+	d := sha256.Sum256([]byte(name))
+	return "sha256:" + hex.EncodeToString(d[:])
+}
+
+// Start starts a stack that must come up.
+func Start(t testing.TB, opt Options) *Stack {
+	t.Helper()
+	s := &Stack{t: t, opt: opt, Cloud: opt.Cloud, Digest: opt.Digest, Now: opt.Now}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.Digest == "" {
+		s.Digest = MadeUpDigest("sigil-tee")
+	}
+	if s.Cloud == nil {
+		s.Cloud = NewCloud(t, s.Digest)
+	}
+	var err error
+	if s.Networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
+		t.Fatal(err)
+	}
+	address := s.startWorkload()
+	s.startControlPlane(address)
+	return s
+}
+
+// NewCloud starts a cloud that runs and admits the image.
+func NewCloud(t testing.TB, digest string) *cloudsim.Sim {
+	t.Helper()
+	sim, err := cloudsim.Start(cloudsim.Config{Dir: t.TempDir(), TokensPerSecond: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	if err := sim.SetImageDigest(digest); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.AdmitRelease(digest); err != nil {
+		t.Fatal(err)
+	}
+	return sim
+}
+
+// Config returns the measured configuration for a cloud.
+func Config(t testing.TB, sim *cloudsim.Sim, dekCache bool) (*workload.Config, [32]byte) {
+	t.Helper()
+	info := sim.Info()
+	socket, cleanup, err := cloudsim.ShortPath(info.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cleanup)
+	c := workload.Config{
+		Format: workload.ConfigFormat, Listen: "127.0.0.1:0", LauncherSocket: filepath.Clean(socket), STSURL: info.STSURL,
+		KMSURL: strings.TrimSuffix(info.KMSURL, "/"), TLSRoots: info.CAPEM, TEEKey: info.TEEKey, TEEAudience: info.TEEAudience,
+		ProviderKey: info.ProviderKey, ProviderAudience: info.ProviderAudience, ProjectID: info.ProjectID, Development: true,
+	}
+	if dekCache {
+		c.DEKCacheEntries, c.DEKCacheSeconds = 1024, 60
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, digest, err := workload.ParseConfig(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed, digest
+}
+
+// WorkloadArgs wires a workload's parts as cmd/sigil-tee does.
+func WorkloadArgs(t testing.TB, sim *cloudsim.Sim, dekCache bool, now func() time.Time, linkKey [32]byte, networks *chain.Registry) workload.Args {
+	t.Helper()
+	c, digest := Config(t, sim, dekCache)
+	platform := launcher.New(c.LauncherSocket, 10*time.Second)
+	nudger := &secret.Nudger{}
+	kek := func(key, audience string) sealed {
+		source, err := federation.New(federation.Config{TokenURL: c.STSURL, Audience: audience, Roots: c.Roots(), Subject: platform, Timeout: 10 * time.Second, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := gcpkms.New(gcpkms.Config{KeyName: key, BaseURL: c.KMSURL, RootCAs: c.Roots(), Token: source, Touch: nudger.Touch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { k.Close(); source.Close() })
+		return k
+	}
+	return workload.Args{Config: c, ConfigDigest: digest, LinkKey: linkKey, Version: "test", Attester: platform,
+		TEE: kek(c.TEEKey, c.TEEAudience), Provider: kek(c.ProviderKey, c.ProviderAudience), Networks: networks, Nudger: nudger, Random: rand.Reader, Now: now}
+}
+
+type sealed = *gcpkms.Client
+
+func (s *Stack) startWorkload() string {
+	t := s.t
+	cert, linkKey, err := teelink.NewCertificate(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	if s.Workload, err = workload.New(ctx, WorkloadArgs(t, s.Cloud, !s.opt.NoDEKCache, s.Now, linkKey, s.Networks)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Workload.SelfTest(ctx); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := s.Workload.NewLinkServer(teelink.ServerConfig{Certificate: cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() { s.Workload.Run(ctx, func(err error) { t.Log("renewal:", err) }) })
+	running.Go(func() {
+		if err := srv.Serve(ctx, l); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); running.Wait() })
+	return l.Addr().String()
+}
+
+func (s *Stack) startControlPlane(tee string) {
+	t := s.t
+	dir := s.opt.DataDir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	db, err := sqlitestore.Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s.Store = db
+	if s.opt.WrapStore != nil {
+		s.Store = s.opt.WrapStore(db)
+	}
+	log := slog.New(slog.DiscardHandler)
+	committer := signing.NewCommitter(s.Store, log, s.Now)
+	s.Link = &signing.Link{Address: tee, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
+	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks, log)
+	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
+		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
+		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
+	if s.opt.WrapHandler != nil {
+		handler = s.opt.WrapHandler(handler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { committer.Run(ctx) })
+	running.Go(func() { s.Link.Run(ctx) })
+	s.API = httptest.NewServer(handler)
+	t.Cleanup(func() { s.API.Close(); stop(); running.Wait() })
+	if _, err := s.Link.Client(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TEEReference returns the genesis entry that accepts this stack.
+func (s *Stack) TEEReference() authority.TEE {
+	info := s.Cloud.Info()
+	return authority.TEE{Kind: authority.KindConfidentialSpace, Issuer: "https://confidentialcomputing.googleapis.com", PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware,
+		ProjectID: info.ProjectID, ServiceAccount: info.ServiceAccount, ImageDigests: []string{s.Digest}, TEEKEK: info.TEEKey, ProviderKEK: info.ProviderKey}
+}
+
+// Owner is an organisation's owner with their keys.
+type Owner struct {
+	Admin   ed25519.PrivateKey
+	Genesis *authority.VerifiedGenesis
+	State   [32]byte // state public key
+}
+
+// NewOwner provisions an organisation through the API.
+func (s *Stack) NewOwner() *Owner {
+	s.t.Helper()
+	_, admin, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	doc := authority.Genesis{Format: authority.FormatGenesis, OrganizationID: id, Name: "Acme", Created: s.Now().Unix(), Version: 1,
+		Admins: []authority.Admin{{Name: "root", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1,
+		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{s.TEEReference()}}
+	envelope, err := authority.SignEnvelope(authority.TypeGenesis, doc, admin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var out struct {
+		State []byte `json:"state_record"`
+	}
+	s.Post("/v1/orgs", map[string]any{"genesis": json.RawMessage(envelope)}, 201, &out)
+	g, err := authority.VerifyGenesis(envelope)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	record, err := receipt.DecodeStateRecord(out.State)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cert, _, _, err := receipt.DecodeStateCertificate(record.Certificate)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &Owner{Admin: admin, Genesis: g, State: cert.StateKey}
+}
+
+// Post sends an unsigned JSON body and decodes the reply's data.
+func (s *Stack) Post(path string, body any, want int, data any) {
+	s.t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := http.Post(s.API.URL+path, "application/json", strings.NewReader(string(raw)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.reply(res, want, data)
+}
+
+func (s *Stack) reply(res *http.Response, want int, data any) {
+	s.t.Helper()
+	defer res.Body.Close()
+	var env struct {
+		Data  json.RawMessage `json:"data"`
+		Error json.RawMessage `json:"error"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&env); err != nil {
+		s.t.Fatal(err)
+	}
+	if res.StatusCode != want {
+		s.t.Fatalf("status %d, want %d: %s", res.StatusCode, want, env.Error)
+	}
+	if data != nil {
+		if err := json.Unmarshal(env.Data, data); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// AllowAll is a policy without limits.
+func AllowAll() policy.Policy {
+	all := []string{policy.Any}
+	return policy.Policy{Wallets: all, Networks: all, Methods: all}
+}
+
+// NewKey makes a secret token and has the owner grant it; edit may be nil.
+func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
+	s.t.Helper()
+	token, err := authority.NewToken(authority.SecretKey, o.Genesis.Digest, rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pub := token.PublicKey()
+	doc := authority.Grant{Format: authority.FormatGrant, OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
+		StateKey: hex.EncodeToString(o.State[:]), GrantID: id, Name: "backend", Credential: hex.EncodeToString(pub[:]),
+		NotBefore: s.Now().Unix() - 60, Expires: s.Now().Unix() + 86400, Policy: AllowAll()}
+	if edit != nil {
+		edit(&doc)
+	}
+	envelope, err := authority.SignEnvelope(authority.TypeGrant, doc, o.Admin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
+	return token
+}
+
+// Request makes a signed request, ready to send or to tamper with.
+func (s *Stack) Request(token *authority.Token, method, path, body string) *http.Request {
+	s.t.Helper()
+	id, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rest, query, _ := strings.Cut(path, "?")
+	r := authority.Request{Method: method, Path: rest, Query: query, Body: []byte(body), Created: s.Now().Unix(), ID: id}
+	h, err := r.Sign(token.RequestKey())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, s.API.URL+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header = h
+	if method == "POST" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req
+}
+
+// Do sends a request and decodes the reply's data.
+func (s *Stack) Do(req *http.Request, want int, data any) {
+	s.t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.reply(res, want, data)
+}
