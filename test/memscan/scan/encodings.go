@@ -51,7 +51,7 @@ func Encodings() []Encoding {
 		{"52-bit limbs", one(limbs(52, 8))},  // scalars and fields, 5x52
 		{"26-bit limbs", one(limbs(26, 4))},  // fields, 10x26
 		{"Montgomery form", one(montgomery)}, // secp256k1 scalar times 2^256 mod n, little-endian limbs
-		{"Ed25519 expansion", expansion},     // clamped scalar, unclamped, and nonce prefix of the seed
+		{"Ed25519 expansion", expansion},     // scalar of the seed: clamped or not, reduced or not, as bytes or limbs; nonce prefix
 		{"hex", one(hexText)},                // lower case
 		{"HEX", one(upperHex)},               // upper case
 		{"base64", base64Forms},              // standard and URL alphabets, at the three alignments
@@ -96,7 +96,11 @@ func limbs(bits uint, size int) func([]byte) []byte {
 	}
 }
 
-const orderN = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
+// Orders of the two groups.
+const (
+	orderN = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
+	orderL = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed"
+)
 
 func montgomery(b []byte) []byte {
 	n, _ := new(big.Int).SetString(orderN, 16)
@@ -109,7 +113,12 @@ func expansion(b []byte) [][]byte {
 	plain := slices.Clone(h[:32])
 	h[0] &= 248
 	h[31] = h[31]&63 | 64
-	return [][]byte{h[:32], plain, h[32:]}
+	l, _ := new(big.Int).SetString(orderL, 16)
+	scalar := reversed(h[:32])
+	reduced := new(big.Int).SetBytes(scalar)
+	reduced.Mod(reduced, l)
+	low := reduced.FillBytes(make([]byte, 32))
+	return [][]byte{h[:32], plain, h[32:], reversed(low), limbs(52, 8)(scalar), limbs(52, 8)(low)}
 }
 
 func hexText(b []byte) []byte  { return []byte(hex.EncodeToString(b)) }

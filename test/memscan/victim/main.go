@@ -60,7 +60,7 @@ type victim struct {
 	job     Job
 	keks    [2]*gcpkms.Client
 	openers [2]*sealed.Opener
-	nudger  *secret.Nudger
+	nudger  secret.Nudger
 	cache   *sealed.Cache
 }
 
@@ -86,7 +86,11 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go v.nudger.Run(ctx, 100*time.Millisecond)
+	go v.nudger.Run(ctx, 100*time.Millisecond, func() {
+		if v.cache != nil {
+			v.cache.Sweep()
+		}
+	})
 	res := Result{Protected: secret.Protected()}
 	start := time.Now()
 	for _, c := range []keys.Curve{keys.Secp256k1, keys.Ed25519} {
@@ -116,11 +120,6 @@ func (v *victim) setUp() error {
 			return err
 		}
 	}
-	v.nudger = secret.NewNudger(func() {
-		if v.cache != nil {
-			v.cache.Sweep()
-		}
-	})
 	for i := range v.keks {
 		v.keks[i], err = gcpkms.New(gcpkms.Config{KeyName: v.job.KeyNames[i], BaseURL: v.job.URL, RootCAs: pool,
 			Token: token(v.job.Token), Touch: v.nudger.Touch, Timeout: 30 * time.Second})
