@@ -1,0 +1,138 @@
+package cloudsim
+
+import (
+	"time"
+
+	"github.com/sigilkeys/sigil/attest/attesttest"
+)
+
+const imageRepository = "us-central1-docker.pkg.dev/sigil-tee/sigil/sigil-tee"
+
+func acceptedHardware() []string {
+	return []string{"GCP_AMD_SEV_SNP", "GCP_AMD_SEV", "GCP_INTEL_TDX"}
+}
+
+func defaultWorkload(hardware string) attesttest.Workload {
+	return attesttest.Workload{
+		ProjectID: "sigil-tee", ProjectNumber: "100000000001", Zone: "us-central1-b",
+		InstanceName: "sigil-tee-0", InstanceID: "7757650102930921744",
+		ServiceAccount: "sigil-workload@sigil-tee.iam.gserviceaccount.com", Hardware: hardware,
+		Env:  map[string]string{"HOSTNAME": "sigil-tee-0", "PATH": "/"},
+		Args: []string{"/sigil-tee", "--config", "/tee.json"},
+	}
+}
+
+// Knobs bend the cloud. The zero value is an honest, healthy one.
+type Knobs struct {
+	// The workload is another than the honest one.
+	ImageDigest    string `json:"image_digest,omitempty"` // runs this image instead
+	Hardware       string `json:"hardware,omitempty"`
+	ProjectID      string `json:"project_id,omitempty"`
+	ServiceAccount string `json:"service_account,omitempty"`
+	Debug          bool   `json:"debug,omitempty"`        // debug image
+	DebugUsable    bool   `json:"debug_usable,omitempty"` // debug image with LATEST and USABLE
+	NoStable       bool   `json:"no_stable,omitempty"`    // image out of support
+	SecureBootOff  bool   `json:"secure_boot_off,omitempty"`
+	PlainVM        bool   `json:"plain_vm,omitempty"` // swname GCE
+	EnvOverride    bool   `json:"env_override,omitempty"`
+	CmdOverride    bool   `json:"cmd_override,omitempty"`
+
+	// The token is another than the one asked for.
+	Expired       bool `json:"expired,omitempty"`        // two hours old
+	Future        bool `json:"future,omitempty"`         // issued an hour from now
+	ForeignIssuer bool `json:"foreign_issuer,omitempty"` // another service's token
+	ForeignKey    bool `json:"foreign_key,omitempty"`    // this issuer's name, another one's key
+	Replay        bool `json:"replay,omitempty"`         // a nonce from earlier
+
+	// The launcher fails: "down" (no verifier client), "snp" (the hardware is
+	// refused by the attestation service), "garbage".
+	Launcher string `json:"launcher,omitempty"`
+
+	STS Fault `json:"sts,omitzero"`
+	KMS Fault `json:"kms,omitzero"`
+}
+
+// Fault is a way for an HTTPS service to fail.
+type Fault struct {
+	Mode  string `json:"mode,omitempty"`  // see the Fault constants; "" is none
+	Key   string `json:"key,omitempty"`   // KMS only: this key; "" is all
+	Delay int    `json:"delay,omitempty"` // milliseconds, for FaultSlow
+	Count int    `json:"count,omitempty"` // so many calls, then none; 0: until changed
+}
+
+// Modes of Fault. Those of the second group are the KMS's only.
+const (
+	FaultSlow        = "slow" // answers after Delay
+	FaultHang        = "hang" // never answers
+	FaultGarbage     = "garbage"
+	FaultDoneThenCut = "done-then-fail" // does it, then drops the connection
+	FaultRate        = "429"
+	FaultUnavailable = "503"
+
+	FaultDeny        = "deny"     // permission denied
+	FaultDisabled    = "disabled" // key version disabled
+	FaultWrongCRC    = "wrong-crc"
+	FaultNotVerified = "not-verified" // doesn't confirm the request's CRC32C
+	FaultOtherKey    = "other-key"    // encrypt's reply names another key
+	FaultCutShort    = "cut-short"    // drops the connection within the reply
+	FaultOversized   = "oversized"    // 1 MiB
+	FaultWrongSize   = "wrong-size"   // data of a size that can't be
+	FaultChunked     = "chunked"      // no failure: many small pieces
+)
+
+// SetKnobs replaces all knobs.
+func (s *Sim) SetKnobs(k Knobs) error {
+	if err := k.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.knobs = k
+	return nil
+}
+
+// Knobs returns the knobs as they stand.
+func (s *Sim) Knobs() Knobs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.knobs
+}
+
+// take returns the mode that the next call meets, and counts it.
+func (f *Fault) take(key string) (mode string, delay time.Duration) {
+	if f.Mode == "" || (f.Key != "" && f.Key != key) {
+		return "", 0
+	}
+	mode, delay = f.Mode, time.Duration(f.Delay)*time.Millisecond
+	if f.Count > 0 {
+		if f.Count--; f.Count == 0 {
+			*f = Fault{}
+		}
+	}
+	return mode, delay
+}
+
+// apply returns the workload as the knobs make it look.
+func (k Knobs) apply(w attesttest.Workload) attesttest.Workload {
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&w.ImageDigest, k.ImageDigest}, {&w.Hardware, k.Hardware},
+		{&w.ProjectID, k.ProjectID}, {&w.ServiceAccount, k.ServiceAccount},
+	} {
+		if f.from != "" {
+			*f.to = f.from
+		}
+	}
+	w.ImageReference = imageRepository + "@" + w.ImageDigest
+	w.Debug, w.DebugUsable, w.NoStable = k.Debug || k.DebugUsable, k.DebugUsable, k.NoStable
+	w.SecureBootOff, w.PlainVM = k.SecureBootOff, k.PlainVM
+	if k.EnvOverride {
+		w.EnvOverride = map[string]string{"SIGIL_CONFIG": "/dev/shm/evil.json"}
+	}
+	if k.CmdOverride {
+		w.CmdOverride = []string{"--config", "/dev/shm/evil.json"}
+	}
+	return w
+}

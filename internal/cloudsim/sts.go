@@ -1,0 +1,184 @@
+package cloudsim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sigilkeys/sigil/attest/confspace"
+)
+
+// Values of RFC 8693 that the STS takes.
+const (
+	grantType   = "urn:ietf:params:oauth:grant-type:token-exchange"
+	accessType  = "urn:ietf:params:oauth:token-type:access_token"
+	jwtType     = "urn:ietf:params:oauth:token-type:jwt"
+	idTokenType = "urn:ietf:params:oauth:token-type:id_token"
+
+	maxFederatedLife = time.Hour
+	maxCredentialAge = 24 * time.Hour
+	maxSubject       = 127 // bytes of google.subject
+)
+
+// stsError is an error reply; all observed ones have status 400.
+type stsError struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+func (e *stsError) Error() string { return e.Code + ": " + e.Description }
+
+func stsErrorf(code, format string, args ...any) *stsError {
+	return &stsError{code, fmt.Sprintf(format, args...)}
+}
+
+func (s *Sim) stsRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, r *http.Request) {
+		err := r.ParseForm()
+		s.mu.Lock()
+		mode, delay := s.knobs.STS.take("")
+		s.mu.Unlock()
+		if !s.misbehave(w, r, mode, delay) {
+			return
+		}
+		if err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+			writeJSON(w, http.StatusBadRequest, stsErrorf("invalid_request", "Request body is not a form."))
+			return
+		}
+		reply, err := s.exchange(r.PostForm)
+		var refusal *stsError
+		switch {
+		case mode == FaultDoneThenCut:
+			panic(http.ErrAbortHandler)
+		case errors.As(err, &refusal):
+			writeJSON(w, http.StatusBadRequest, refusal)
+		case err != nil:
+			writeJSON(w, http.StatusInternalServerError, stsErrorf("internal_error", "%v", err))
+		default:
+			writeJSON(w, http.StatusOK, reply)
+		}
+	})
+	return mux
+}
+
+// misbehave plays the faults that come before the work; false: it answered.
+func (s *Sim) misbehave(w http.ResponseWriter, r *http.Request, mode string, delay time.Duration) bool {
+	switch mode {
+	case FaultSlow:
+		return s.wait(r, delay)
+	case FaultHang:
+		s.hang(r)
+	case FaultGarbage:
+		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+		_, _ = w.Write([]byte("{\"plaintext\": \x00\xff"))
+		return false
+	case FaultRate:
+		w.Header().Set("Retry-After", "1")
+		apiError(w, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'.")
+		return false
+	case FaultUnavailable:
+		apiError(w, http.StatusServiceUnavailable, "UNAVAILABLE", "The service is currently unavailable.")
+		return false
+	}
+	return true
+}
+
+type stsReply struct {
+	AccessToken string `json:"access_token"`
+	IssuedType  string `json:"issued_token_type"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+}
+
+// exchange makes the checks in the order of the real service: form, provider,
+// signature, issuer, audience, times, mapping, condition.
+func (s *Sim) exchange(form url.Values) (*stsReply, error) {
+	for name, want := range map[string][]string{
+		"grant_type": {grantType}, "requested_token_type": {accessType}, "subject_token_type": {jwtType, idTokenType},
+	} {
+		if len(form[name]) != 1 || !slices.Contains(want, form.Get(name)) {
+			return nil, stsErrorf("invalid_request", "Invalid value for %q.", name)
+		}
+	}
+	if form.Get("scope") == "" || form.Get("subject_token") == "" {
+		return nil, stsErrorf("invalid_request", "Missing required field: scope or subject_token.")
+	}
+	s.mu.Lock()
+	st := s.state // replaced as a whole, never changed
+	s.mu.Unlock()
+	pool := st.pool(form.Get("audience"))
+	if pool == nil || pool.Disabled || pool.ProviderDisabled {
+		return nil, stsErrorf("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
+	}
+	claims, err := s.authenticate(form.Get("subject_token"), pool)
+	if err != nil {
+		return nil, err
+	}
+	p, err := mapAttributes(st, pool, claims)
+	if err != nil {
+		return nil, err
+	}
+	expires := claims.Expires
+	if latest := s.cfg.Clock().Add(maxFederatedLife); expires.After(latest) {
+		expires = latest
+	}
+	p.Expires = expires.Unix()
+	token, err := s.sealToken(p)
+	if err != nil {
+		return nil, err
+	}
+	return &stsReply{token, accessType, "Bearer", max(1, p.Expires-s.cfg.Clock().Unix())}, nil
+}
+
+// authenticate checks the credential as an OIDC token of the pool's issuer.
+// Where the texts come from isn't known for all: those for a bad signature
+// and time were not observed.
+func (s *Sim) authenticate(token string, pool *Pool) (*confspace.Claims, error) {
+	set, err := s.issuer.JWKS()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := confspace.ParseKeySet(set)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := confspace.Verify(token, confspace.Trust{Keys: keys}, s.cfg.Clock())
+	if err != nil {
+		if iss := unverifiedIssuer(token); iss != "" && iss != s.issuer.URL() {
+			return nil, stsErrorf("invalid_grant", "The issuer in ID Token %s does not match the expected ones: [%s]", iss, s.issuer.URL())
+		}
+		return nil, stsErrorf("invalid_grant", "Invalid JWT Signature or unknown key: %v", err)
+	}
+	now := s.cfg.Clock()
+	switch {
+	case strings.TrimSuffix(claims.Issuer, "/") != strings.TrimSuffix(s.issuer.URL(), "/"):
+		return nil, stsErrorf("invalid_grant", "The issuer in ID Token %s does not match the expected ones: [%s]", claims.Issuer, s.issuer.URL())
+	case !slices.Contains(pool.Audiences, claims.Audience):
+		return nil, stsErrorf("invalid_grant", "The audience in ID Token [%s] does not match the expected audience.", claims.Audience)
+	case claims.IssuedAt.After(now.Add(confspace.Skew)) || now.Sub(claims.IssuedAt) > maxCredentialAge:
+		return nil, stsErrorf("invalid_grant", "ID Token issued at %d is in the future or too old.", claims.IssuedAt.Unix())
+	case !claims.Expires.After(now):
+		return nil, stsErrorf("invalid_grant", "ID Token issued at %d is stale to sign-in.", claims.IssuedAt.Unix())
+	case claims.Subject == "":
+		return nil, stsErrorf("invalid_grant", "The sub claim is missing in the ID Token.")
+	}
+	return claims, nil
+}
+
+// unverifiedIssuer reads iss for an error text only.
+func unverifiedIssuer(token string) string {
+	var payload struct {
+		Issuer string `json:"iss"`
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 || json.Unmarshal(fromBase64URL(parts[1]), &payload) != nil {
+		return ""
+	}
+	return payload.Issuer
+}
