@@ -14,7 +14,7 @@ import (
 func FuzzReply(f *testing.F) {
 	for _, seed := range []string{
 		`{"data":{"signature":"0x00","wallet_id":"","receipt":{"id":"","proof":"AAAA"}},"error":null}`,
-		`{"data":null,"error":{"code":"policy_wallet","message":"no","details":{"receipt_id":"x","receipt":"AAAA"}}}`,
+		`{"data":null,"error":{"code":"policy_wallet","message":"no","details":{"receipt":{"id":"x","proof":"AAAA"}}}}`,
 		`{"data":{"organization":{"genesis":{"payloadType":"","payload":"","signatures":[]},"state_record":"AAAA","evidence":{"statement":"AAAA","token":"a.b.c"}},"grant":{}}}`,
 		`{"data":{"items":[{"id":"11111111-1111-4111-8111-111111111111","certificate":"AAAA"}],"total":1}}`,
 		`{"data":{}}`, `{}`, `[]`, ``, `{"data":{},"data":{}}`, `null`,

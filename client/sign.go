@@ -33,6 +33,9 @@ type SignRequest struct {
 	ApplicationDomain string
 	// RequiredSignatories of a Solana off-chain message: base58 addresses.
 	RequiredSignatories []string
+	// ContentFormat of a Solana off-chain message v0: "ascii", "utf8",
+	// "utf8-long"; "" picks the narrowest that fits.
+	ContentFormat string
 	// IdempotencyKey makes several calls one operation: later ones get the
 	// first one's answer. 1 to 255 visible ASCII characters; "" = none.
 	IdempotencyKey string
@@ -57,7 +60,7 @@ type signBody struct {
 }
 
 func (r *SignRequest) message() (chain.Message, error) {
-	m := chain.Message{Message: r.Message, Format: r.Format, ApplicationDomain: r.ApplicationDomain, RequiredSignatories: r.RequiredSignatories}
+	m := chain.Message{Message: r.Message, Format: r.Format, ApplicationDomain: r.ApplicationDomain, RequiredSignatories: r.RequiredSignatories, ContentFormat: r.ContentFormat}
 	if r.MessageBytes != nil {
 		if r.Message != "" {
 			return m, badArgument("Message", "Message and MessageBytes exclude one another")
@@ -194,8 +197,7 @@ func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt
 
 // denialDetails are the details of a refusal that a workload decided.
 type denialDetails struct {
-	ReceiptID string `json:"receipt_id"`
-	Receipt   []byte `json:"receipt"`
+	Receipt *api.ReceiptRef `json:"receipt"`
 }
 
 func decodeDenial(e *APIError) (api.ReceiptRef, bool, error) {
@@ -206,7 +208,10 @@ func decodeDenial(e *APIError) (api.ReceiptRef, bool, error) {
 	if err := json.Unmarshal(e.Details, &d); err != nil {
 		return api.ReceiptRef{}, false, broken(CodeResponse, err, "details of the refusal %s", e.Code)
 	}
-	return api.ReceiptRef{ID: d.ReceiptID, Proof: d.Receipt}, d.Receipt != nil, nil
+	if d.Receipt == nil {
+		return api.ReceiptRef{}, false, nil
+	}
+	return *d.Receipt, true, nil
 }
 
 // denied verifies the receipt of a denial and puts it into the error.

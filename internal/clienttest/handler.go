@@ -245,7 +245,7 @@ func (s *Service) deny(l *receipt.Leaf, reason string) error {
 	if err != nil {
 		return err
 	}
-	return &refusal{403, api.Code(reason), map[string]any{"receipt_id": ref.ID, "receipt": ref.Proof, "evidence": ref.Evidence}}
+	return &refusal{403, api.Code(reason), map[string]any{"receipt": ref}}
 }
 
 func (s *Service) createWallet(o *org, g *authority.VerifiedGrant, req *authority.Request) (any, error) {
