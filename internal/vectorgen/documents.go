@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/internal/teelink"
+)
+
+func sampleGenesis() authority.Genesis {
+	a, b := public(key(3)), public(key(4))
+	return authority.Genesis{Format: authority.FormatGenesis, OrganizationID: seq16(0x10), Name: "Acme <Treasury> & Söhne", Created: 1764000000, Version: 1,
+		Admins: []authority.Admin{{Name: "alice", PublicKey: h(a[:])}, {Name: "bob", PublicKey: h(b[:])}}, Quorum: 2,
+		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed},
+		TEEs: []authority.TEE{{Kind: authority.KindConfidentialSpace, Issuer: "https://confidentialcomputing.googleapis.com", PKIRoot: h(seq(0x11, 32)),
+			Hardware: []string{"GCP_AMD_SEV", "GCP_INTEL_TDX"}, ProjectID: "sigil-tee", ServiceAccount: "w@sigil-tee.iam.gserviceaccount.com", ImageDigests: []string{release},
+			TEEKEK: "projects/a/locations/l/keyRings/r/cryptoKeys/k", ProviderKEK: "projects/b/locations/l/keyRings/r/cryptoKeys/k"}}}
+}
+
+func genesisDocuments() (file, error) {
+	f := file{Format: "genesis", Section: "3.1"}
+	good, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
+	if err != nil {
+		return f, err
+	}
+	g, err := authority.VerifyGenesis(good)
+	if err != nil {
+		return f, err
+	}
+	pin := g.Pin()
+	f.good("two admins", good, map[string]any{"organization_id": g.OrganizationID.String(), "name": g.Name, "digest": h(g.Digest[:]), "pin": h(pin[:]), "quorum": g.Quorum})
+	f.bad("trailing space", "not canonical", append(bytes.Clone(good), ' '))
+	f.bad("empty", "truncated", nil)
+	one, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3))
+	if err != nil {
+		return f, err
+	}
+	f.bad("one of two signatures", "quorum", one)
+	same, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(3))
+	if err != nil {
+		return f, err
+	}
+	f.bad("the same signature twice", "quorum", same)
+	stranger, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(9))
+	if err != nil {
+		return f, err
+	}
+	f.bad("signed by a stranger", "signature", stranger)
+	altered := bytes.Replace(good, []byte(base64.StdEncoding.EncodeToString([]byte(`{"format":"sigi`))), []byte(base64.StdEncoding.EncodeToString([]byte(`{"format":"sigj`))), 1)
+	f.bad("payload altered", "signature", altered)
+	f.bad("another payload type", "type", bytes.Replace(good, []byte("sigil.genesis.v1"), []byte("sigil.genesis.v2"), 1))
+	f.bad("unknown member", "not canonical", bytes.Replace(good, []byte(`{"payloadType"`), []byte(`{"x":1,"payloadType"`), 1))
+	doc := sampleGenesis()
+	doc.Freshness.Mode = "witnessed"
+	witnessed, err := authority.SignEnvelope(authority.TypeGenesis, doc, key(3), key(4))
+	if err != nil {
+		return f, err
+	}
+	f.bad("unsupported freshness mode", "values", witnessed)
+	return f, nil
+}
+
+func sampleGrant(g *authority.VerifiedGenesis) authority.Grant {
+	state, credential := public(key(2)), public(key(5))
+	return authority.Grant{Format: authority.FormatGrant, OrganizationID: g.OrganizationID, Genesis: h(g.Digest[:]), StateKey: h(state[:]), GrantID: seq16(0x12), Name: "backend",
+		Credential: h(credential[:]), NotBefore: 1764000000, Expires: 1795536000,
+		Policy: policy.Policy{Wallets: []string{policy.Any}, Networks: []string{"base", "solana"}, Methods: []string{policy.MethodSignMessage, policy.MethodCreateWallet}}}
+}
+
+func grants() (file, error) {
+	f := file{Format: "grant", Section: "3.2"}
+	genesis, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
+	if err != nil {
+		return f, err
+	}
+	g, err := authority.VerifyGenesis(genesis)
+	if err != nil {
+		return f, err
+	}
+	good, err := authority.SignEnvelope(authority.TypeGrant, sampleGrant(g), key(3), key(4))
+	if err != nil {
+		return f, err
+	}
+	v, err := authority.VerifyGrant(good, g)
+	if err != nil {
+		return f, err
+	}
+	e := f.good("grant", good, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
+	e.Context = map[string]any{"genesis": h(genesis)}
+	for _, c := range []struct {
+		name, failure string
+		edit          func(*authority.Grant)
+	}{
+		{"of another genesis", "genesis", func(v *authority.Grant) { v.Genesis = strings.Repeat("00", 32) }},
+		{"without expiry", "values", func(v *authority.Grant) { v.Expires = 0 }},
+		{"bearer for all wallets", "values", func(v *authority.Grant) { v.Bearer = true }},
+		{"delegating", "values", func(v *authority.Grant) { v.Delegate = true }},
+		{"star in company", "values", func(v *authority.Grant) { v.Policy.Networks = []string{"*", "base"} }},
+	} {
+		doc := sampleGrant(g)
+		c.edit(&doc)
+		b, err := authority.SignEnvelope(authority.TypeGrant, doc, key(3), key(4))
+		if err != nil {
+			return f, err
+		}
+		f.bad(c.name, c.failure, b)
+	}
+	one, err := authority.SignEnvelope(authority.TypeGrant, sampleGrant(g), key(3))
+	if err != nil {
+		return f, err
+	}
+	f.bad("one of two signatures", "quorum", one)
+	f.bad("a genesis in its place", "type", genesis)
+	return f, nil
+}
+
+func revocations() (file, error) {
+	f := file{Format: "revocation", Section: "3.3"}
+	genesis, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
+	if err != nil {
+		return f, err
+	}
+	g, err := authority.VerifyGenesis(genesis)
+	if err != nil {
+		return f, err
+	}
+	doc := authority.Revocation{Format: authority.FormatRevocation, OrganizationID: g.OrganizationID, Genesis: h(g.Digest[:]), Grant: h(seq(0x31, 32)), RevokedAt: 1764000100, Reason: "lost"}
+	good, err := authority.SignEnvelope(authority.TypeRevocation, doc, key(4))
+	if err != nil {
+		return f, err
+	}
+	e := f.good("by one admin of two", good, map[string]any{"grant": doc.Grant, "revoked_at": doc.RevokedAt, "reason": doc.Reason})
+	e.Context = map[string]any{"genesis": h(genesis)}
+	bad, err := authority.SignEnvelope(authority.TypeRevocation, doc, key(9))
+	if err != nil {
+		return f, err
+	}
+	f.bad("by a stranger", "signature", bad)
+	return f, nil
+}
+
+func tokens() (file, error) {
+	f := file{Format: "secret-token", Section: "2"}
+	genesis := seq32(0x30)
+	for _, kind := range []authority.TokenKind{authority.SecretKey, authority.AgentSession} {
+		t, err := authority.NewToken(kind, genesis, bytes.NewReader(seq(0xc0, 32)))
+		if err != nil {
+			return f, err
+		}
+		pub, pin := t.PublicKey(), t.Pin()
+		f.good(string(kind), []byte(t.Reveal()), map[string]any{"kind": string(kind), "pin": h(pin[:]), "seed": h(seq(0xc0, 32)), "public_key": h(pub[:]), "key_id": authority.KeyID(pub)})
+	}
+	t, err := authority.NewToken(authority.SecretKey, genesis, bytes.NewReader(seq(0xc0, 32)))
+	if err != nil {
+		return f, err
+	}
+	s := t.Reveal()
+	f.bad("cut", "length", []byte(s[:len(s)-1]))
+	f.bad("upper case", "alphabet", []byte(strings.ToUpper(s)))
+	f.bad("another prefix", "checksum", []byte("as_live_"+s[8:]))
+	f.bad("typing error", "checksum", []byte(strings.Replace(s, s[40:41], string('a'+(s[40]-'a'+1)%26), 1)))
+	f.bad("unused bit set", "checksum", []byte(s[:len(s)-1]+string(s[len(s)-1]+1)))
+	f.bad("white space", "alphabet", []byte(s+"\n"))
+	return f, nil
+}
+
+func requests() (file, error) {
+	f := file{Format: "request-signature", Section: "4.1"}
+	for _, c := range []struct {
+		name string
+		r    authority.Request
+	}{
+		{"sign", authority.Request{Method: "POST", Path: "/v1/s2s/sign", Body: []byte(`{"wallet_id":"x"}`), Created: 1764000000, ID: seq16(0x60)}},
+		{"with Idempotency-Key", authority.Request{Method: "POST", Path: "/v1/s2s/wallets", Body: []byte(`{}`), Created: 1764000000, ID: seq16(0x61), IdempotencyKey: "order-1"}},
+		{"read with query", authority.Request{Method: "GET", Path: "/v1/s2s/wallets", Query: "limit=10&offset=0", Created: 1764000000, ID: seq16(0x62)}},
+	} {
+		header, err := c.r.Sign(key(5))
+		if err != nil {
+			return f, err
+		}
+		d := c.r.Digest()
+		text := "Content-Digest: " + header.Get("Content-Digest") + "\nSignature-Input: " + header.Get("Signature-Input") + "\nSignature: " + header.Get("Signature")
+		f.good(c.name, []byte(text), map[string]any{"method": c.r.Method, "path": c.r.Path, "query": c.r.Query, "body": h(c.r.Body), "created": c.r.Created, "nonce": canon.UUID(c.r.ID).String(),
+			"idempotency_key": c.r.IdempotencyKey, "key_id": c.r.KeyID, "seed": h(seq(5, 32)), "digest": h(d[:])})
+	}
+	text, err := hex.DecodeString(f.Entries[0].Encoded)
+	if err != nil {
+		return f, err
+	}
+	for _, c := range [][3]string{
+		{"components out of order", `"@method" "@path"`, `"@path" "@method"`}, {"component missing", `"@query" `, ``},
+		{"parameter added", `;nonce=`, `;expires=1764000060;nonce=`}, {"bearer tag", `sigil-v1`, `sigil-bearer-v1`},
+		{"other label", `Signature-Input: sig=`, `Signature-Input: sig1=`}, {"padding missing", `==:`, `:`},
+	} {
+		f.bad(c[0], "profile", []byte(strings.Replace(string(text), c[1], c[2], 1)))
+	}
+	return f, nil
+}
+
+func frames() (file, error) {
+	f := file{Format: "link-frame", Section: "8"}
+	d := &teelink.Decide{Genesis: seq32(0x30), Grant: seq32(0x31), Record: seq32(0x33), Auth: teelink.AuthSignature, Method: "POST", Path: "/v1/s2s/sign", Created: 1764000000,
+		RequestID: seq16(0x60), IdempotencyKey: "order-1", Proof: seq(0xd0, 64), Body: []byte(`{"wallet_id":"x"}`)}
+	payload, err := d.Encode()
+	if err != nil {
+		return f, err
+	}
+	for _, c := range []struct {
+		name  string
+		frame teelink.Frame
+	}{
+		{"hello", teelink.Frame{ID: 1, Op: teelink.OpHello}},
+		{"decide", teelink.Frame{ID: 2, Op: teelink.OpDecide, Deadline: 1764000010000000, Payload: payload}},
+		{"error", teelink.Frame{ID: 2, Op: teelink.OpError, Payload: (&teelink.RemoteError{Code: "objects_missing", Message: "put them", Missing: [][32]byte{seq32(1)}}).Encode()}},
+	} {
+		b, err := teelink.AppendFrame(nil, c.frame)
+		if err != nil {
+			return f, err
+		}
+		f.good(c.name, b, map[string]any{"id": c.frame.ID, "op": c.frame.Op, "deadline": c.frame.Deadline, "payload": h(c.frame.Payload)})
+	}
+	f.bad("length beyond the limit", "length", []byte{0, 1, 0x80, 1})
+	f.bad("length below the header", "length", append([]byte{0, 0, 0, 16}, seq(0, 16)...))
+	f.bad("cut", "truncated", []byte{0, 0, 0, 17, 0})
+	return f, nil
+}
