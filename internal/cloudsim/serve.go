@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -135,6 +136,9 @@ func (s *Sim) enter() bool {
 // serveLauncher binds the socket, whatever the length of its path. A socket
 // that a killed run has left behind is replaced; one that answers isn't.
 func (s *Sim) serveLauncher() error {
+	if err := os.MkdirAll(filepath.Dir(s.cfg.Socket), 0o700); err != nil {
+		return fmt.Errorf("cloudsim: launcher socket: %w", err)
+	}
 	short, cleanup, err := ShortPath(s.cfg.Socket)
 	if err != nil {
 		return fmt.Errorf("cloudsim: launcher socket: %w", err)

@@ -199,6 +199,21 @@ func TestAdmin(t *testing.T) {
 	if code, _ := send(t, hc, "POST", base+"releases", js, "", `{"digest":"`+imposter+`","admit":false}`); code != 204 || len(s.Releases()) != 1 {
 		t.Error("release not withdrawn")
 	}
+	for _, c := range []struct {
+		path, body string
+		code       int
+	}{
+		{"keys", `{"key":"` + s.Info().TEEKey + `"}`, 204}, {"keys", `{"key":"x"}`, 400},
+		{"keys", `{"key":"` + s.Info().TEEKey + `","version":1,"state":"DISABLED"}`, 204},
+		{"keys", `{"key":"` + s.Info().TEEKey + `","version":9,"state":"DISABLED"}`, 400},
+		{"keys", `{"key":"` + s.Info().TEEKey + `","version":1,"state":"GONE"}`, 400},
+		{"pools", `{"pool":0,"disabled":true}`, 204}, {"pools", `{"pool":2}`, 400},
+		{"issuer/rotate", `{}`, 204}, {"tokens/revoke", `{}`, 204}, {"releases", `{"digest":"x","admit":true}`, 400},
+	} {
+		if code, body := send(t, hc, "POST", base+c.path, js, "", c.body); code != c.code {
+			t.Errorf("%s %s: %d %s", c.path, c.body, code, body)
+		}
+	}
 	if code, body := send(t, hc, "GET", base+"info", "", "", ""); code != 200 || !strings.Contains(body, s.Info().TEEKey) {
 		t.Errorf("info: %d", code)
 	}

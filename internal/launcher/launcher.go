@@ -48,13 +48,21 @@ const (
 	maxNonces   = 6
 )
 
-// Outcomes, for errors.Is.
+// outcome is a class of failures; all have one code in the API.
+type outcome struct{ text string }
+
+func (o *outcome) Error() string { return o.text }
+
+// Code returns the API's code for a workload without attestation.
+func (o *outcome) Code() string { return "attestation_unavailable" }
+
+// Outcomes, for errors.Is. Both have a method Code with the API's code.
 var (
 	// ErrRefused: the launcher or the attestation service said no; asking
 	// again without a change won't help.
-	ErrRefused = errors.New("attestation refused")
+	ErrRefused error = &outcome{"attestation refused"}
 	// ErrUnavailable: no answer, or a failure on the other side.
-	ErrUnavailable = errors.New("attestation unavailable")
+	ErrUnavailable error = &outcome{"attestation unavailable"}
 )
 
 // Client asks one launcher. It may be used by several goroutines, holds no

@@ -1,7 +1,6 @@
 package federation
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,12 +9,20 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Outcomes, for errors.Is.
+// outcome is a class of failures with a stable code of the API.
+type outcome struct{ text, code string }
+
+func (o *outcome) Error() string { return o.text }
+
+// Code returns the API's code: kms_denied or kms_unavailable.
+func (o *outcome) Code() string { return o.code }
+
+// Outcomes, for errors.Is. Both have a method Code with the API's code.
 var (
 	// ErrDenied: the cloud knows what asked and doesn't admit it.
-	ErrDenied = errors.New("access denied")
+	ErrDenied error = &outcome{"access denied", "kms_denied"}
 	// ErrUnavailable: no usable answer; asking again later may help.
-	ErrUnavailable = errors.New("access unavailable")
+	ErrUnavailable error = &outcome{"access unavailable", "kms_unavailable"}
 )
 
 // Error is an error reply of the token exchange, RFC 6749 section 5.2.

@@ -205,7 +205,8 @@ func (s *Source) exchangeOnce() {
 func (s *Source) exchange(ctx context.Context) (string, time.Duration, error) {
 	subject, err := s.cfg.Subject.DefaultToken(ctx)
 	if err != nil {
-		return "", 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		// The cause comes first: its code, if it has one, says more.
+		return "", 0, fmt.Errorf("%w: %w", err, ErrUnavailable)
 	}
 	form := url.Values{
 		"audience":             {s.cfg.Audience},
