@@ -262,19 +262,28 @@ func (p *parser) array(depth int) error {
 	}
 }
 
-// number skips a number; its digits don't matter, so the grammar is loose.
+// number skips a number (RFC 8259 section 6).
 func (p *parser) number() error {
-	start := p.i
-	for p.i < len(p.b) {
-		switch c := p.b[p.i]; {
-		case c >= '0' && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
-			p.i++
-			continue
-		}
-		break
-	}
-	if p.i == start {
+	p.literal("-")
+	if !p.literal("0") && p.digits() == 0 {
 		return errJSON
 	}
+	if p.literal(".") && p.digits() == 0 {
+		return errJSON
+	}
+	if p.literal("e") || p.literal("E") {
+		_ = p.literal("+") || p.literal("-")
+		if p.digits() == 0 {
+			return errJSON
+		}
+	}
 	return nil
+}
+
+func (p *parser) digits() (n int) {
+	for p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9' {
+		p.i++
+		n++
+	}
+	return n
 }
