@@ -142,6 +142,9 @@ func TestKMSWire(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &e); code != 200 || err != nil || !e.Verified || !e.VerifiedAAD || e.CRC != checksum(e.Ciphertext) {
 		t.Fatalf("%d %s", code, body)
 	}
+	flipped := []byte(token)
+	flipped[len(flipped)-9] ^= 'A' ^ 'B' // no other spelling of the same bytes
+	forged := string(flipped)
 	ct, err := json.Marshal(e.Ciphertext)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +161,7 @@ func TestKMSWire(t *testing.T) {
 		"unknown field":   {":encrypt", token, `{"plaintext":"aGVsbG8=","x":1}`, 400, "Invalid JSON payload received."},
 		"other name":      {":encrypt", token, `{"name":"projects/x","plaintext":"aGVsbG8="}`, 400, "INVALID_ARGUMENT"},
 		"no token":        {":encrypt", "", `{"plaintext":"aGVsbG8="}`, 401, "UNAUTHENTICATED"},
-		"forged token":    {":encrypt", token[:len(token)-1] + "A", `{"plaintext":"aGVsbG8="}`, 401, "UNAUTHENTICATED"},
+		"forged token":    {":encrypt", forged, `{"plaintext":"aGVsbG8="}`, 401, "UNAUTHENTICATED"},
 		"missing key":     {"x:encrypt", token, `{"plaintext":"aGVsbG8="}`, 403, "(or it may not exist)."},
 		"version decrypt": {"/cryptoKeyVersions/1:decrypt", token, `{"ciphertext":` + string(ct) + `}`, 400, "INVALID_ARGUMENT"},
 		"other method":    {":sign", token, `{}`, 404, ""},
