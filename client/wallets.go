@@ -79,20 +79,25 @@ func (w Wallets) Create(ctx context.Context, n NewWallet) (*CreatedWallet, error
 	if err := c.t.send(ctx, call, &reply); err != nil {
 		return nil, c.createDenied(ctx, x, err)
 	}
-	wallet, cert, err := c.openWallet(root, &reply)
+	return c.acceptCreated(ctx, x, &reply)
+}
+
+// acceptCreated verifies the reply to the making of a wallet.
+func (c *Client) acceptCreated(ctx context.Context, x *expected, reply *api.Wallet) (*CreatedWallet, error) {
+	wallet, cert, err := c.openWallet(x.root, reply)
 	if err != nil {
 		return nil, err
 	}
-	x.wallet, x.output = cert.Wallet, sha256.Sum256(reply.Certificate)
 	if reply.Receipt == nil {
 		return nil, broken(CodeReceiptInvalid, nil, "the reply has no receipt")
 	}
+	x.wallet, x.output = cert.Wallet, sha256.Sum256(reply.Certificate)
 	rc, replayed, err := c.checkCreated(ctx, x, *reply.Receipt)
 	if err != nil {
 		return nil, err
 	}
 	c.certs.put(cert.Wallet, cert)
-	return &CreatedWallet{Wallet: *wallet, Receipt: rc, Verified: root.summary(rc, replayed)}, nil
+	return &CreatedWallet{Wallet: *wallet, Receipt: rc, Verified: x.root.summary(rc, replayed)}, nil
 }
 
 func (c *Client) checkCreated(ctx context.Context, x *expected, r api.ReceiptRef) (*Receipt, bool, error) {
