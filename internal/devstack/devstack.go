@@ -26,6 +26,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -233,3 +234,6 @@ func (s *Stack) unpublish() error {
 	s.published = false
 	return removeFile(s.path("dev.json"))
 }
+
+// Genesis returns the organisation's genesis envelope as the owner keeps it.
+func (s *Stack) Genesis() []byte { return slices.Clone(s.state.Genesis) }

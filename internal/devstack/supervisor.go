@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -109,7 +110,8 @@ func (p *process) ended() error {
 	if p.err != nil {
 		how = p.err.Error()
 	}
-	if last := lastLine(p.cmd.log); last != "" {
+	// A program that gives up says why; one that was killed can't.
+	if last := lastLine(p.cmd.log); last != "" && !strings.HasPrefix(last, "{") {
 		return fmt.Errorf("%s: %s: %s", p.cmd.name, how, last)
 	}
 	return fmt.Errorf("%s: %s", p.cmd.name, how)
