@@ -25,13 +25,18 @@ func Wipe(b []byte) {
 // Nudger runs the garbage collector soon after keys were in use, so that what
 // Do allocated is erased at once and not at some later collection.
 type Nudger struct {
-	touched atomic.Bool
+	due atomic.Int32 // collections still to run
 }
 
-// Touch notes that key material was in use up to now.
-func (n *Nudger) Touch() { n.touched.Store(true) }
+// collections after the last Touch: what a sync.Pool held is let go by the
+// second one only.
+const collections = 2
 
-// Run collects garbage at every interval in which Touch was called, until ctx
+// Touch notes that key material was in use up to now. Call it when an
+// operation with keys ends.
+func (n *Nudger) Touch() { n.due.Store(collections) }
+
+// Run collects garbage at the two intervals that follow a Touch, until ctx
 // ends; each tick first calls tick, if not nil. 100 ms keeps the cost near 1 %
 // of a core.
 func (n *Nudger) Run(ctx context.Context, interval time.Duration, tick func()) {
@@ -46,7 +51,9 @@ func (n *Nudger) Run(ctx context.Context, interval time.Duration, tick func()) {
 			if tick != nil {
 				tick()
 			}
-			if n.touched.Swap(false) {
+			// A Touch in between sets it to the full number again.
+			if due := n.due.Load(); due > 0 {
+				n.due.CompareAndSwap(due, due-1)
 				runtime.GC()
 			}
 		}

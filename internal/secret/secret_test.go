@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -64,4 +65,41 @@ func TestNudgerStops(t *testing.T) {
 	<-ticks
 	cancel()
 	<-done
+}
+
+// Each Touch is followed by two collections, and then there are none.
+func TestNudgerCollects(t *testing.T) {
+	var stats runtime.MemStats
+	forced := func() uint32 {
+		runtime.ReadMemStats(&stats)
+		return stats.NumForcedGC
+	}
+	n := &secret.Nudger{}
+	ctx, cancel := context.WithCancel(t.Context())
+	ticks, seen := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(seen)
+		n.Run(ctx, time.Millisecond, func() { ticks <- struct{}{} })
+	}()
+	after := func(k int) uint32 {
+		for range k {
+			<-ticks
+		}
+		return forced()
+	}
+	idle := after(3)
+	if more := after(10); more != idle {
+		t.Errorf("%d collections without a Touch", more-idle)
+	}
+	n.Touch()
+	if got := after(10) - idle; got != 2 {
+		t.Errorf("%d collections after a Touch, want 2", got)
+	}
+	go func() {
+		for range ticks { // let Run go on until it sees the end
+		}
+	}()
+	cancel()
+	<-seen
+	close(ticks)
 }
