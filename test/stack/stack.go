@@ -245,7 +245,7 @@ func (s *Stack) startControlPlane(tee string) {
 // TEEReference returns the genesis entry that accepts this stack.
 func (s *Stack) TEEReference() authority.TEE {
 	info := s.Cloud.Info()
-	return authority.TEE{Kind: authority.KindConfidentialSpace, Issuer: "https://confidentialcomputing.googleapis.com", PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware,
+	return authority.TEE{Kind: authority.KindConfidentialSpace, Issuer: info.IssuerURL, PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware,
 		ProjectID: info.ProjectID, ServiceAccount: info.ServiceAccount, ImageDigests: []string{s.Digest}, TEEKEK: info.TEEKey, ProviderKEK: info.ProviderKey}
 }
 

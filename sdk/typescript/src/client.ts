@@ -1,0 +1,239 @@
+import { equal, hex, isUUID, sha256 } from './canon.js';
+import { SigilApiError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
+import { checkEvidence, type Attested, type Evidence } from './evidence.js';
+import type { SignedRequest } from './httpsig.js';
+import { family, messageBytes, networkSlugs, type Message } from './networks.js';
+import { zero32, type WalletCertificate } from './receipt.js';
+import { parseToken, type Token } from './token.js';
+import { Transport, type TransportOptions } from './transport.js';
+import { checkLeaf, evidenceOf, object, openCredential, openReceipt, openWallet, string, type OpenedReceipt, type Root } from './trust.js';
+
+/** Options of a client. */
+export interface SigilS2SOptions extends TransportOptions {
+  /** sk_live_… made by `sigil key create`. It is never sent. */
+  readonly secretKey: string;
+}
+
+/** Options of sign. */
+export interface SignOptions {
+  readonly walletId: string;
+  readonly network: string;
+  /** Text, or bytes. */
+  readonly message: string | Uint8Array;
+  /** Solana: solana-offchain-v0, solana-offchain-v1, solana-offchain-v0-legacy. */
+  readonly messageFormat?: string;
+  readonly applicationDomain?: string;
+  readonly requiredSignatories?: readonly string[];
+  readonly contentFormat?: 'ascii' | 'utf8' | 'utf8-long';
+  /** Makes several calls one operation: later ones get the first one's answer. */
+  readonly idempotencyKey?: string;
+}
+
+/** What was proved about an answer. */
+export interface Verified {
+  readonly organizationId: string;
+  readonly genesisDigest: string;
+  readonly stateKey: string;
+  readonly batchNumber: bigint;
+  readonly decidedAt: Date;
+  readonly attested: Attested;
+  readonly replayed: boolean;
+}
+
+export interface SignResult {
+  /** EVM: 0x, r, s, v; Solana: base58. */
+  readonly signature: string;
+  readonly address: string;
+  readonly publicKey: string;
+  readonly receiptId: string;
+  readonly verified: Verified;
+}
+
+export interface Wallet {
+  readonly id: string;
+  readonly label: string;
+  /** By network, computed from the certified keys. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** By curve, hex. */
+  readonly publicKeys: Readonly<Record<string, string>>;
+}
+
+export interface CreatedWallet extends Wallet {
+  readonly receiptId: string;
+  readonly verified: Verified;
+}
+
+/** A bounded map that forgets the oldest. */
+class Cache<V> extends Map<string, V> {
+  override set(key: string, value: V): this {
+    if (this.size >= 10_000) this.delete(this.keys().next().value!);
+    return super.set(key, value);
+  }
+}
+
+/** Server-to-server client. Each request is signed with a key derived from the
+ * secret; each answer is verified, from the pin in the secret to the
+ * attestation of the workload that decided, before anything of it is returned. */
+export class SigilS2S {
+  /** Wallets of the organisation. */
+  readonly wallets = {
+    create: (options: { label?: string; idempotencyKey?: string } = {}): Promise<CreatedWallet> => this.#createWallet(options),
+    get: async (id: string): Promise<Wallet> => this.#wallet(await this.#trusted(), await this.#t.call({ method: 'GET', path: `/v1/s2s/wallets/${requireUUID(id, 'id')}` }), id).view,
+    list: (options: { limit?: number; offset?: number } = {}): Promise<{ items: Wallet[]; total: number }> => this.#listWallets(options),
+  };
+  readonly #token: Token;
+  readonly #t: Transport;
+  readonly #certificates = new Cache<WalletCertificate>();
+  readonly #evidence = new Cache<Evidence>();
+  #root: Promise<Root> | undefined;
+
+  constructor(options: SigilS2SOptions) {
+    try {
+      this.#token = parseToken(options.secretKey);
+    } catch (e) {
+      throw new SigilConfigError('token_invalid', (e as Error).message);
+    }
+    if (this.#token.kind !== 'sk_live_') throw new SigilConfigError('token_invalid', 'SigilS2S takes a secret key (sk_live_…)');
+    this.#t = new Transport(options, this.#token.key);
+  }
+
+  /** Signs a message and verifies the answer whole. */
+  async sign(options: SignOptions): Promise<SignResult> {
+    const walletId = requireUUID(options.walletId, 'walletId');
+    const f = family(options.network);
+    const root = await this.#trusted();
+    const publicKey = (await this.#certificate(root, walletId)).keys.get(f.curve);
+    if (!publicKey) throw new SigilConfigError('curve_mismatch', `the wallet has no ${f.curve} key, which ${options.network} needs`);
+    const message = messageOf(options);
+    const prepared = f.prepare(options.network, publicKey, message, messageBytes(message));
+    const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify({ wallet_id: walletId, network: options.network, ...message }), idempotencyKey: options.idempotencyKey });
+    const expected = { kind: 1, request, wallet: walletId, method: 'signMessage', network: options.network };
+    const data = object(await this.#send(root, request, expected), 'reply');
+    const signature = string(data, 'signature');
+    if (!f.verify(publicKey, prepared.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign the message under the wallet's certified key");
+    const address = f.address(publicKey);
+    for (const [field, want] of Object.entries({ wallet_id: walletId, network: options.network, address, public_key: hex(publicKey) })) {
+      if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
+    }
+    const opened = await this.#receipt(root, data['receipt']);
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest, outputDigest: sha256(signature) }, this.#t.now());
+    return { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
+  }
+
+  /** The workload's present evidence, verified against the genesis document. */
+  async attestation(): Promise<Attested> {
+    const root = await this.#trusted();
+    const evidence = evidenceOf(object(await this.#t.call({ method: 'GET', path: '/v1/attestation' }), 'reply')['evidence']);
+    let last: unknown = broken('evidence_refused', 'the genesis document accepts no release', 'image_digest');
+    for (const release of root.genesis.tees.flatMap((t) => t.imageDigests)) {
+      try {
+        return checkEvidence(root.genesis, evidence, release, BigInt(this.#t.now()) * 1000n).attested;
+      } catch (e) {
+        last = e;
+      }
+    }
+    throw last;
+  }
+
+  async #createWallet(options: { label?: string; idempotencyKey?: string }): Promise<CreatedWallet> {
+    const root = await this.#trusted();
+    const body = JSON.stringify(options.label === undefined ? {} : { label: options.label });
+    const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/wallets', body, idempotencyKey: options.idempotencyKey });
+    const expected = { kind: 2, request, method: 'createWallet', network: '' };
+    const data = object(await this.#send(root, request, expected), 'reply');
+    const opened = await this.#receipt(root, data['receipt']);
+    const id = opened.leaf.wallet;
+    const { view, signed } = this.#wallet(root, data, id);
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, wallet: id, decision: 1, payloadDigest: sha256(body), intentDigest: zero32, outputDigest: sha256(signed) }, this.#t.now());
+    return { ...view, receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
+  }
+
+  async #listWallets(options: { limit?: number; offset?: number }): Promise<{ items: Wallet[]; total: number }> {
+    const root = await this.#trusted();
+    const data = object(await this.#t.call({ method: 'GET', path: '/v1/s2s/wallets', query: `limit=${options.limit ?? 50}&offset=${options.offset ?? 0}` }), 'reply');
+    if (!Array.isArray(data['items']) || typeof data['total'] !== 'number') throw broken('response_invalid', 'the reply is not a list');
+    return { items: data['items'].map((w) => this.#wallet(root, w, string(object(w, 'wallet'), 'id')).view), total: data['total'] };
+  }
+
+  /** Verifies a wallet's certificate; addresses come from it alone. */
+  #wallet(root: Root, data: unknown, id: string): { view: Wallet; signed: Uint8Array } {
+    const o = object(data, 'wallet');
+    const encoded = string(o, 'certificate');
+    const certificate = openWallet(root, encoded, id);
+    this.#certificates.set(id, certificate);
+    const addresses: Record<string, string> = {};
+    for (const slug of networkSlugs()) {
+      const key = certificate.keys.get(family(slug).curve);
+      if (key) addresses[slug] = family(slug).address(key);
+    }
+    const shown = object(o['addresses'], 'addresses');
+    for (const [slug, address] of Object.entries(addresses)) {
+      if (shown[slug] !== undefined && shown[slug] !== address) throw broken('response_mismatch', "the address isn't that of the certified key", slug);
+    }
+    if (o['id'] !== id) throw broken('response_mismatch', 'the reply names another wallet', 'id');
+    const publicKeys = Object.fromEntries([...certificate.keys].map(([curve, key]) => [curve, hex(key)]));
+    return { view: { id, label: typeof o['label'] === 'string' ? o['label'] : '', addresses, publicKeys }, signed: new Uint8Array(Buffer.from(encoded, 'base64')) };
+  }
+
+  async #certificate(root: Root, id: string): Promise<WalletCertificate> {
+    const known = this.#certificates.get(id);
+    if (known) return known;
+    this.#wallet(root, await this.#t.call({ method: 'GET', path: `/v1/s2s/wallets/${id}` }), id);
+    return this.#certificates.get(id)!;
+  }
+
+  /** The organisation, proved once from the pin; a failure is tried again. */
+  #trusted(): Promise<Root> {
+    this.#root ??= this.#t.call({ method: 'GET', path: '/v1/s2s/credential' }).then((data) => openCredential(this.#token, data));
+    const root = this.#root;
+    root.catch(() => { if (this.#root === root) this.#root = undefined; });
+    return root;
+  }
+
+  /** Sends a request for a decision. A denial is believed with its receipt only. */
+  async #send(root: Root, request: SignedRequest, expected: { kind: number; wallet?: string; method: string; network: string }): Promise<unknown> {
+    try {
+      return await this.#t.send(request);
+    } catch (e) {
+      const details = e instanceof SigilApiError ? e.details : undefined;
+      if (!(e instanceof SigilApiError) || typeof details !== 'object' || details === null || !('receipt' in details)) throw e;
+      const opened = await this.#receipt(root, details.receipt);
+      checkLeaf(root, this.#token, opened.leaf, { ...expected, request, wallet: expected.wallet ?? opened.leaf.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
+      if (opened.leaf.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
+      throw new SigilPolicyError(e, opened.leaf.id);
+    }
+  }
+
+  #receipt(root: Root, ref: unknown): Promise<OpenedReceipt> {
+    return openReceipt(root, string(object(ref, 'receipt'), 'proof'), async (statement) => {
+      const known = this.#evidence.get(statement);
+      if (known) return known;
+      const data = object(await this.#t.call({ method: 'GET', path: `/v1/attestation/${statement}` }), 'reply');
+      const evidence = evidenceOf(data['evidence']);
+      if (!equal(sha256(evidence.statement), new Uint8Array(Buffer.from(statement, 'hex')))) throw new SigilVerificationError('evidence_invalid', 'evidence of another statement');
+      this.#evidence.set(statement, evidence);
+      return evidence;
+    });
+  }
+}
+
+function summary(root: Root, r: OpenedReceipt, replayed: boolean): Verified {
+  return { organizationId: root.genesis.organizationId, genesisDigest: hex(root.genesis.digest), stateKey: hex(root.grant.stateKey), batchNumber: r.batch.number,
+    decidedAt: new Date(Number(r.leaf.time / 1000n)), attested: r.attested, replayed };
+}
+
+function requireUUID(v: string, name: string): string {
+  if (!isUUID(v)) throw new SigilConfigError('invalid_argument', `${name} must be a lower-case UUID`);
+  return v;
+}
+
+function messageOf(o: SignOptions): Message {
+  if (typeof o.message === 'string' && !o.message.isWellFormed()) throw new SigilConfigError('invalid_encoding', 'the message has lone surrogates');
+  return {
+    ...(typeof o.message === 'string' ? { message: o.message } : { message: hex(o.message), message_encoding: 'hex' as const }),
+    ...(o.messageFormat === undefined ? {} : { message_format: o.messageFormat }),
+    ...(o.applicationDomain === undefined ? {} : { application_domain: o.applicationDomain }),
+    ...(o.requiredSignatories === undefined ? {} : { required_signatories: o.requiredSignatories }),
+    ...(o.contentFormat === undefined ? {} : { content_format: o.contentFormat }),
+  };
+}

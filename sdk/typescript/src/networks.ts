@@ -1,0 +1,119 @@
+import { keccak_256 } from '@noble/hashes/sha3.js';
+import { decodeBase58, encodeBase58 } from './base58.js';
+import { hex, sha256 } from './canon.js';
+import { SigilConfigError } from './errors.js';
+import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
+
+export type Curve = 'secp256k1' | 'ed25519';
+
+/** A message to sign, as it goes into the request body. */
+export interface Message {
+  readonly message: string;
+  readonly message_encoding?: 'hex';
+  readonly message_format?: string;
+  readonly application_domain?: string;
+  readonly required_signatories?: readonly string[];
+  readonly content_format?: string;
+}
+
+/** What a message means to a network, computed here: the service's word
+ * isn't needed for any of it. */
+export interface Prepared {
+  readonly signBytes: Uint8Array;
+  readonly intentDigest: Uint8Array;
+}
+
+interface Family {
+  readonly curve: Curve;
+  address(publicKey: Uint8Array): string;
+  prepare(network: string, publicKey: Uint8Array, m: Message, bytes: Uint8Array): Prepared;
+  verify(publicKey: Uint8Array, signBytes: Uint8Array, signature: string): boolean;
+}
+
+function intent(network: string, format: string, message: Uint8Array): Uint8Array {
+  return sha256(JSON.stringify({ kind: 'message', network, format, length: message.length, sha256: hex(sha256(message)) }));
+}
+
+const evm: Family = {
+  curve: 'secp256k1',
+  address(publicKey) {
+    const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));
+    const sum = hex(keccak_256(new TextEncoder().encode(a)));
+    return '0x' + [...a].map((c, i) => (parseInt(sum[i]!, 16) >= 8 ? c.toUpperCase() : c)).join('');
+  },
+  prepare(network, _publicKey, m, bytes) {
+    if (m.message_format !== undefined) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
+    const prefix = new TextEncoder().encode(`\x19Ethereum Signed Message:\n${bytes.length}`);
+    return { signBytes: keccak_256(new Uint8Array([...prefix, ...bytes])), intentDigest: intent(network, 'eip191', bytes) };
+  },
+  verify(publicKey, digest, signature) {
+    if (!/^0x[0-9a-f]{128}(1b|1c)$/.test(signature)) return false;
+    const raw = new Uint8Array(Buffer.from(signature.slice(2), 'hex'));
+    raw[64]! -= 27;
+    return verifySecp256k1(publicKey, digest, raw);
+  },
+};
+
+const solana: Family = {
+  curve: 'ed25519',
+  address: encodeBase58,
+  prepare(network, publicKey, m, bytes) {
+    if (m.message_format === undefined) return { signBytes: bytes, intentDigest: intent(network, 'solana-raw', bytes) };
+    return { signBytes: offchain(publicKey, m, bytes), intentDigest: intent(network, m.message_format, bytes) };
+  },
+  verify(publicKey, signBytes, signature) {
+    const raw = decodeBase58(signature, 64);
+    return raw !== undefined && verifyEd25519(publicKey, signBytes, raw);
+  },
+};
+
+const maxHardware = 1232;
+
+function config(message: string): never {
+  throw new SigilConfigError('invalid_argument', message);
+}
+
+/** The three layouts of Solana off-chain messages. */
+function offchain(publicKey: Uint8Array, m: Message, text: Uint8Array): Uint8Array {
+  const domain = Buffer.concat([Buffer.from([0xff]), Buffer.from('solana offchain')]);
+  const signers = (m.required_signatories ?? []).map((s) => decodeBase58(s, 32) ?? config('a required signatory is no base58 address'));
+  if (signers.length === 0) signers.push(publicKey);
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(text.length & 0xffff);
+  switch (m.message_format) {
+    case 'solana-offchain-v0': {
+      const app = m.application_domain === undefined ? new Uint8Array(32) : (decodeBase58(m.application_domain, 32) ?? config('applicationDomain is no base58 of 32 bytes'));
+      const header = 16 + 1 + 32 + 1 + 1 + 32 * signers.length + 2;
+      return Buffer.concat([domain, Buffer.from([0]), app, Buffer.from([contentFormat(m, text, maxHardware - header), signers.length]), ...signers, length, text]);
+    }
+    case 'solana-offchain-v0-legacy':
+      return Buffer.concat([domain, Buffer.from([0, contentFormat(m, text, maxHardware - 20)]), length, text]);
+    case 'solana-offchain-v1':
+      return Buffer.concat([domain, Buffer.from([1, signers.length]), ...signers.sort(Buffer.compare), text]);
+    default:
+      return config(`message format ${m.message_format} is unknown`);
+  }
+}
+
+function contentFormat(m: Message, text: Uint8Array, short: number): number {
+  const names = ['ascii', 'utf8', 'utf8-long'];
+  const ascii = text.every((c) => c >= 0x20 && c <= 0x7e);
+  const fits = [ascii && text.length <= short, text.length <= short, text.length <= 65535];
+  const found = names.findIndex((name, i) => fits[i] && (m.content_format === undefined || m.content_format === name));
+  return found >= 0 ? found : config("the text doesn't fit the content format");
+}
+
+const families: Readonly<Record<string, Family>> = {
+  ethereum: evm, polygon: evm, arbitrum: evm, base: evm, optimism: evm, bsc: evm, avalanche: evm, solana,
+};
+
+export function networkSlugs(): string[] { return Object.keys(families); }
+
+export function family(network: string): Family {
+  if (!Object.hasOwn(families, network)) throw new SigilConfigError('unknown_network', `this SDK knows no network ${JSON.stringify(network)}`);
+  return families[network]!;
+}
+
+export function messageBytes(m: Message): Uint8Array {
+  return m.message_encoding === 'hex' ? new Uint8Array(Buffer.from(m.message, 'hex')) : new TextEncoder().encode(m.message);
+}
