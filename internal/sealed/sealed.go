@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -112,18 +113,34 @@ func DecodeAAD(record []byte) (*AAD, error) {
 	r.Fixed(a.Wallet[:])
 	a.Curve, a.Kind, a.Path = keys.Curve(r.U8()), r.U8(), r.Text(128)
 	a.Role, a.Epoch, a.PublicKey, a.Flags = Role(r.U8()), r.U32(), r.Bytes(64), r.U8()
-	switch {
-	case r.Err() != nil:
-	case a.Kind != KindKey && a.Kind != KindState:
-		r.Fail("key kind %d", a.Kind)
-	case a.Role != RoleTEE && a.Role != RoleProvider:
-		r.Fail("role %d", a.Role)
-	case a.Flags&^3 != 0:
-		r.Fail("flags %#x", a.Flags)
-	case len(a.PublicKey) != a.Curve.PublicKeySize() || len(a.PublicKey) == 0:
-		r.Fail("public key of %d bytes for %v", len(a.PublicKey), a.Curve)
+	if r.Err() == nil {
+		if err := a.check(); err != nil {
+			r.Fail("%v", err)
+		}
 	}
 	return a, r.Close()
+}
+
+// check tests the values of the fields that have a range.
+func (a *AAD) check() error {
+	isState := a.Kind == KindState
+	switch {
+	case a.Kind != KindKey && !isState:
+		return fmt.Errorf("key kind %d", a.Kind)
+	case isState != a.Wallet.IsZero() || isState != (a.StateKey == [32]byte{}):
+		return errors.New("wallet and state key must be zero for a state key and nothing else")
+	case a.Role != RoleTEE && a.Role != RoleProvider:
+		return fmt.Errorf("role %d", a.Role)
+	case a.Epoch == 0:
+		return errors.New("epoch 0")
+	case a.Flags&^3 != 0:
+		return fmt.Errorf("flags %#x", a.Flags)
+	case len(a.Path) > 128 || !utf8.ValidString(a.Path):
+		return errors.New("path is too long or not UTF-8")
+	case len(a.PublicKey) != a.Curve.PublicKeySize() || len(a.PublicKey) == 0:
+		return fmt.Errorf("public key of %d bytes for %v", len(a.PublicKey), a.Curve)
+	}
+	return nil
 }
 
 // KMSAAD returns the AAD that the KMS sees, and logs.
@@ -161,8 +178,11 @@ func DecodeShare(record []byte) (*Share, error) {
 	} else {
 		r.Fail("ciphertext of %d bytes", len(c))
 	}
-	if s.Role != RoleTEE && s.Role != RoleProvider {
+	switch {
+	case s.Role != RoleTEE && s.Role != RoleProvider:
 		r.Fail("role %d", s.Role)
+	case s.Epoch == 0 || s.KEK == "" || len(s.WrappedDEK) == 0:
+		r.Fail("no epoch, KEK or wrapped DEK")
 	}
 	return s, r.Close()
 }
@@ -197,6 +217,9 @@ func Refresh(random io.Reader, tee, provider *[ShareSize]byte) error {
 // Seal seals a share for its place under a fresh DEK. It runs inside
 // secret.Do.
 func Seal(ctx context.Context, kek KEK, aad *AAD, share *[ShareSize]byte, random io.Reader) (*Share, error) {
+	if err := aad.check(); err != nil {
+		return nil, fmt.Errorf("place of a share: %w", err)
+	}
 	var dek [32]byte
 	defer clear(dek[:])
 	s := &Share{Role: aad.Role, Epoch: aad.Epoch}
@@ -213,6 +236,12 @@ func Seal(ctx context.Context, kek KEK, aad *AAD, share *[ShareSize]byte, random
 	aead.Seal(s.Ciphertext[:0], s.Nonce[:], share[:], aad.Encode())
 	if s.WrappedDEK, s.KEK, err = kek.Wrap(ctx, &dek, aad.KMSAAD()); err != nil {
 		return nil, fmt.Errorf("wrap DEK of the %s share: %w", aad.Role, err)
+	}
+	if !utf8.ValidString(s.KEK) {
+		return nil, errors.New("KMS names its key in bad UTF-8")
+	}
+	if _, err := DecodeShare(s.Encode()); err != nil { // a key that can't be opened again is lost
+		return nil, fmt.Errorf("KMS wrapped the DEK of the %s share in an unusable way: %w", aad.Role, err)
 	}
 	return s, nil
 }

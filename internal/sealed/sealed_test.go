@@ -147,13 +147,18 @@ func TestCache(t *testing.T) {
 	now = now.Add(time.Minute) // expired, though used
 	cache.Sweep()
 	open(0, 5)
+	if err := cache.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(0, 6) // a closed cache holds nothing
+	open(0, 7)
 	if _, err := sealed.NewCache(0, time.Minute, nil); err == nil {
 		t.Fatal("cache of nothing")
 	}
 }
 
 func FuzzShare(f *testing.F) {
-	f.Add((&sealed.Share{Role: 1, WrappedDEK: []byte("w")}).Encode())
+	f.Add((&sealed.Share{Role: 1, Epoch: 1, KEK: "k", WrappedDEK: []byte("w")}).Encode())
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if s, err := sealed.DecodeShare(in); err == nil && !bytes.Equal(s.Encode(), in) {
 			t.Fatal("doesn't round-trip")

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxSlots bounds an arena to 32 MiB.
+const maxSlots = 1 << 20
+
 // SlotSize is the size of an Arena's slots: one 256-bit key.
 const SlotSize = 32
 
@@ -18,12 +21,15 @@ type Arena struct {
 	mem    []byte
 	locked bool
 
-	mu   sync.Mutex // guards free
+	mu   sync.Mutex // guards free, and mem against Close
 	free []int
 }
 
 // NewArena maps an arena of n slots.
 func NewArena(n int) (*Arena, error) {
+	if n <= 0 || n > maxSlots {
+		return nil, fmt.Errorf("key arena of %d slots", n)
+	}
 	page := unix.Getpagesize()
 	size := (n*SlotSize + page - 1) / page * page
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -66,8 +72,16 @@ func (a *Arena) Free(i int) {
 	a.free = append(a.free, i)
 }
 
-// Close wipes and unmaps the arena.
+// Close wipes and unmaps the arena; it has no slots after that. No slot may
+// be in use.
 func (a *Arena) Close() error {
-	Wipe(a.mem)
-	return unix.Munmap(a.mem)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mem == nil {
+		return nil
+	}
+	mem := a.mem
+	a.mem, a.free = nil, nil
+	Wipe(mem)
+	return unix.Munmap(mem)
 }

@@ -146,7 +146,7 @@ func (v *victim) work(ctx context.Context, c keys.Curve) (*Sealed, error) {
 	pub := make([]byte, c.PublicKeySize())
 	aads := [2]*sealed.AAD{}
 	for i, role := range []sealed.Role{sealed.RoleTEE, sealed.RoleProvider} {
-		aads[i] = &sealed.AAD{Organization: canon.UUID{1}, Wallet: canon.UUID{2}, Curve: c, Kind: sealed.KindKey, Role: role, Epoch: 1, PublicKey: pub}
+		aads[i] = &sealed.AAD{StateKey: [32]byte{3}, Organization: canon.UUID{1}, Wallet: canon.UUID{2}, Curve: c, Kind: sealed.KindKey, Role: role, Epoch: 1, PublicKey: pub}
 	}
 	var out [2][2048]byte
 	var n [2]int
