@@ -163,3 +163,7 @@ func reEncode(raw []byte) ([]byte, error) {
 	}
 	return e.Encode()
 }
+
+// CanonicalEnvelope returns the one form of a signed document's envelope that
+// stands, maybe indented, in a file. It verifies nothing.
+func CanonicalEnvelope(raw []byte) ([]byte, error) { return reEncode(raw) }

@@ -156,7 +156,7 @@ func checkTEE(t *authority.TEE, s *receipt.Statement, ev attest.Evidence, releas
 	}
 	claims, err := confspace.Verify(ev.Token, confspace.Trust{PKIRoot: pin}, at)
 	if err != nil {
-		return nil, broken(CodeEvidenceInvalid, err, "attestation token")
+		return nil, broken(CodeEvidenceInvalid, err, "")
 	}
 	err = confspace.Validate(claims, confspace.Expectation{
 		Issuer: t.Issuer, Audience: receipt.EvidenceAudience, Hardware: t.Hardware,
@@ -164,7 +164,7 @@ func checkTEE(t *authority.TEE, s *receipt.Statement, ev attest.Evidence, releas
 		Nonce: s.Nonce(), At: at,
 	}, at)
 	if err != nil {
-		return nil, broken(CodeEvidenceRefused, err, "attestation token")
+		return nil, broken(CodeEvidenceRefused, err, "")
 	}
 	return &Attested{
 		Release: claims.ImageDigest, Hardware: claims.Hardware, ProjectID: claims.ProjectID, Zone: claims.Zone,

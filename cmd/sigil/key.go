@@ -1,0 +1,228 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/policy"
+)
+
+type keyFlags struct {
+	adminFlags
+	name     string
+	networks []string
+	methods  []string
+	wallets  []string
+	expires  string
+	bearer   bool
+	out      string
+	print    bool
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	g := a.group("key", "Make, list and revoke secret keys", "A secret key is made here; only its public half and the owner's grant are sent.")
+	f := &keyFlags{}
+	c := &cobra.Command{Use: "create", Short: "Make a secret key and grant it rights", Args: cobra.NoArgs,
+		Long: `Makes a secret key and the grant that says what it may do, signs the grant with
+the admin key, and registers it. FILE gets the secret key, FILE.grant.json the
+grant; keep the latter to revoke the key.`,
+		Example: `  sigil key create --name backend --wallets '*' --networks base,solana \
+      --methods signMessage --expires 90d --admin-key admin.age --out backend.key`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.createKey(c, f) }}
+	f.add(c)
+	c.Flags().StringVar(&f.name, "name", "", "name of the key")
+	c.Flags().StringSliceVar(&f.wallets, "wallets", nil, "ids of wallets, or '*'")
+	c.Flags().StringSliceVar(&f.networks, "networks", nil, "networks, or '*'")
+	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, createWallet, or '*'")
+	c.Flags().StringVar(&f.expires, "expires", "90d", "life (90d, 12h) or end (2027-01-31, RFC 3339)")
+	c.Flags().BoolVar(&f.bearer, "bearer", false, "the key itself may be presented; it then passes through the control plane in clear")
+	c.Flags().StringVar(&f.out, "out", "", "file for the secret key")
+	c.Flags().BoolVar(&f.print, "print", false, "print the secret key")
+	g.AddCommand(c, a.listKeysCommand(), a.revokeKeyCommand())
+	return g
+}
+
+func (f *keyFlags) check() error {
+	switch {
+	case f.name == "":
+		return usagef("give --name NAME", "the key needs a name")
+	case f.out == "" && !f.print:
+		return usagef("give --out FILE, or --print to see the key", "there is no place for the secret key")
+	case slices.Contains(f.methods, policy.MethodCreateWallet) && len(f.methods) == 1:
+		return nil
+	case len(f.wallets) == 0 || len(f.networks) == 0:
+		return usagef("name them, or give --wallets '*' --networks '*'", "an empty list allows nothing: --wallets and --networks are needed to sign")
+	}
+	return nil
+}
+
+func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	expires, err := parseExpiry(f.expires, a.now())
+	if err != nil {
+		return err
+	}
+	p, admin, err := a.owner(&f.adminFlags)
+	if err != nil {
+		return err
+	}
+	state, err := hex32(p.StateKey)
+	if err != nil {
+		return err
+	}
+	grantFile := ""
+	if f.out != "" {
+		grantFile = f.out + ".grant.json"
+		if err := absent(f.out, grantFile); err != nil {
+			return err
+		}
+	}
+	save := func(k *client.CreatedKey) error {
+		if f.out == "" {
+			return nil
+		}
+		if err := create(f.out, []byte(k.Reveal()+"\n")); err != nil {
+			return err
+		}
+		return create(grantFile, append(k.Grant, '\n'))
+	}
+	k, err := admin.CreateKey(c.Context(), p.Genesis, state, client.NewKey{Name: f.name, Wallets: f.wallets, Networks: f.networks,
+		Methods: f.methods, Expires: expires, Bearer: f.bearer}, save)
+	if err != nil {
+		return err
+	}
+	return a.printKey(f, k, grantFile)
+}
+
+func (a *app) printKey(f *keyFlags, k *client.CreatedKey, grantFile string) error {
+	out := map[string]any{"id": k.GrantID, "key_id": k.KeyID, "name": f.name, "expires_at": k.Expires.Format(time.RFC3339),
+		"grant_digest": hex.EncodeToString(k.GrantDigest[:])}
+	rows := [][]string{{"key", k.GrantID}, {"key id", k.KeyID}, {"grant", hex.EncodeToString(k.GrantDigest[:])}, {"expires", k.Expires.Format(time.RFC3339)}}
+	if f.out != "" {
+		out["secret_key_file"], out["grant_file"] = f.out, grantFile
+		rows = append(rows, []string{"secret key", f.out}, []string{"grant file", grantFile})
+	}
+	if f.print {
+		out["secret_key"] = k.Reveal()
+		rows = append(rows, []string{"secret key", k.Reveal()})
+	}
+	return a.print(out, table(rows))
+}
+
+// owner loads the profile and opens the admin keys.
+func (a *app) owner(f *adminFlags) (*profile, *client.Admin, error) {
+	p, err := a.loadProfile()
+	if err != nil {
+		return nil, nil, err
+	}
+	address, err := a.address()
+	if err != nil {
+		return nil, nil, err
+	}
+	admin, err := a.admin(f, address)
+	return p, admin, err
+}
+
+// parseExpiry takes a life (days, hours) or an instant.
+func parseExpiry(s string, now time.Time) (time.Time, error) {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		if days, err := strconv.ParseUint(n, 10, 16); err == nil && days > 0 {
+			return now.Add(time.Duration(days) * 24 * time.Hour), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(d), nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil && t.After(now) {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("as in 90d, 12h, 2027-01-31", "--expires %q is neither a life nor a time to come", s)
+}
+
+func (a *app) listKeysCommand() *cobra.Command {
+	f := &adminFlags{}
+	c := &cobra.Command{Use: "list", Short: "List the organisation's keys", Example: "  sigil key list --admin-key admin.age", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, admin, err := a.owner(f)
+			if err != nil {
+				return err
+			}
+			keys, err := admin.Keys(c.Context(), p.Genesis)
+			if err != nil {
+				return err
+			}
+			rows := [][]string{{"ID", "NAME", "KEY", "STATUS", "EXPIRES"}}
+			for _, k := range keys {
+				rows = append(rows, []string{k.ID, k.Name, k.KeyPrefix + "…", k.Status, k.ExpiresAt.Format(time.RFC3339)})
+			}
+			return a.print(map[string]any{"items": keys}, table(rows))
+		}}
+	f.add(c)
+	return c
+}
+
+func (a *app) revokeKeyCommand() *cobra.Command {
+	f := &adminFlags{}
+	var grantFile, reason string
+	c := &cobra.Command{Use: "revoke [ID]", Short: "Revoke a key", Args: cobra.MaximumNArgs(1),
+		Long: `Revokes a key. --grant takes the grant from the file that key create wrote, and
+is the safe way: with an ID alone, the service says which grant that is.`,
+		Example: "  sigil key revoke --grant backend.key.grant.json --admin-key admin.age --reason leaked",
+		RunE: func(c *cobra.Command, args []string) error {
+			if (len(args) == 1) == (grantFile != "") {
+				return usagef("`sigil key list` prints ids", "give either an ID or --grant FILE")
+			}
+			p, admin, err := a.owner(f)
+			if err != nil {
+				return err
+			}
+			digest, err := a.grantToRevoke(c, admin, p, args, grantFile)
+			if err != nil {
+				return err
+			}
+			if err := admin.Revoke(c.Context(), p.Genesis, digest, reason); err != nil {
+				return err
+			}
+			return a.print(map[string]string{"grant_digest": hex.EncodeToString(digest[:]), "status": "revoked"}, "revoked "+hex.EncodeToString(digest[:]))
+		}}
+	f.add(c)
+	c.Flags().StringVar(&grantFile, "grant", "", "file with the grant")
+	c.Flags().StringVar(&reason, "reason", "", "why, up to 200 bytes")
+	return c
+}
+
+func (a *app) grantToRevoke(c *cobra.Command, admin *client.Admin, p *profile, args []string, file string) ([32]byte, error) {
+	if file != "" {
+		data, err := read(file)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		envelope, err := client.CanonicalEnvelope(data)
+		if err != nil {
+			return [32]byte{}, fmt.Errorf("%s: %w", file, err)
+		}
+		return client.GrantDigest(envelope, p.Genesis)
+	}
+	keys, err := admin.Keys(c.Context(), p.Genesis)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	i := slices.IndexFunc(keys, func(k api.Key) bool { return k.ID == args[0] })
+	if i < 0 {
+		return [32]byte{}, withHint(fmt.Errorf("there is no key %s", args[0]), "`sigil key list` prints ids")
+	}
+	a.note("the service says that %s is the grant %s; --grant FILE doesn't rely on its word", args[0], keys[i].GrantDigest)
+	return hex32(keys[i].GrantDigest)
+}

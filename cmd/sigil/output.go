@@ -1,0 +1,138 @@
+package main
+
+// Rules of output. Standard output has the result and nothing else, so that
+// it can be piped: with --json one JSON document, without it what a person or
+// a shell needs. Progress, warnings and errors go to standard error. An error
+// is one line, followed by a line with a hint where there is one. A secret is
+// printed by no command but `key create --print`.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/adminkey"
+)
+
+// print writes the result: v as JSON with --json, else the lines.
+func (a *app) print(v any, lines ...string) error {
+	if !a.json {
+		_, err := fmt.Fprintln(a.out, clean(strings.Join(lines, "\n")))
+		return err
+	}
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// note writes a line for people to standard error.
+func (a *app) note(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintln(a.errOut, clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// clean keeps foreign text from steering the terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+type errorOutput struct {
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Field     string `json:"field,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	ReceiptID string `json:"receipt_id,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+	Exit      int    `json:"exit_code"`
+}
+
+func (a *app) printError(err error, exit int) {
+	o := describe(err)
+	o.Exit = exit
+	if a.json {
+		_ = json.NewEncoder(a.errOut).Encode(map[string]any{"error": o})
+		return
+	}
+	fmt.Fprintln(a.errOut, "sigil: "+oneLine(err.Error()))
+	if o.RequestID != "" {
+		fmt.Fprintln(a.errOut, "request: "+oneLine(o.RequestID))
+	}
+	if o.ReceiptID != "" {
+		fmt.Fprintln(a.errOut, "receipt: "+oneLine(o.ReceiptID)+" (verified)")
+	}
+	if o.Hint != "" {
+		fmt.Fprintln(a.errOut, "hint: "+oneLine(o.Hint))
+	}
+}
+
+func oneLine(s string) string { return clean(strings.ReplaceAll(s, "\n", " ")) }
+
+// describe finds an error's code and hint.
+func describe(err error) errorOutput {
+	o := errorOutput{Code: "failed", Message: err.Error()}
+	var usage *usageError
+	var h *hinted
+	var v *client.VerificationError
+	var e *client.APIError
+	var argument *client.ArgumentError
+	switch {
+	case errors.As(err, &v):
+		o.Code, o.Field, o.Reason = string(v.Code), v.Field, string(v.Reason)
+		o.Hint = "nothing of this answer was used; the service, or who stands between, isn't what it should be"
+	case errors.As(err, &e):
+		o.Code, o.Message, o.RequestID = string(e.Code), e.Message, e.RequestID
+		if e.Receipt != nil {
+			o.ReceiptID = e.Receipt.ID
+		}
+		for _, s := range api.Specs() {
+			if s.Code == e.Code {
+				o.Hint = s.Help
+			}
+		}
+	case errors.As(err, &usage):
+		o.Code, o.Hint = "usage", usage.hint
+	case errors.As(err, &argument):
+		o.Code, o.Field = "usage", argument.Field
+	case errors.Is(err, adminkey.ErrPassphrase):
+		o.Hint = "the passphrase is taken from --passphrase-file, then $SIGIL_ADMIN_PASSPHRASE, then the terminal"
+	}
+	if errors.As(err, &h) {
+		o.Hint = h.hint
+	}
+	return o
+}
+
+// table writes rows in aligned columns.
+func table(rows [][]string) string {
+	width := map[int]int{}
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], len([]rune(c)))
+		}
+	}
+	var b strings.Builder
+	for n, r := range rows {
+		if n > 0 {
+			b.WriteByte('\n')
+		}
+		line := ""
+		for i, c := range r {
+			line += c + strings.Repeat(" ", width[i]-len([]rune(c))+2)
+		}
+		_, _ = io.WriteString(&b, strings.TrimRight(line, " "))
+	}
+	return b.String()
+}

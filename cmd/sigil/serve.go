@@ -1,0 +1,33 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sigilkeys/sigil/internal/controlplane"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cfg := controlplane.Config{}
+	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
+		Long: `Runs the control plane: the API in front of the TEE workload, with its database
+in a folder. It holds no secret and decides nothing; SIGTERM ends it after what
+is in work.`,
+		Example: "  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if cfg.DataDir == "" || cfg.TEEAddress == "" {
+				return usagef("`sigil serve --help` has an example", "--data and --tee are needed")
+			}
+			// JSON lines on standard error: nothing in them is secret.
+			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, nil))
+			cfg.Version = a.version
+			cfg.Ready = func(address string) { _ = a.print(map[string]string{"address": address}, "http://"+address) }
+			return controlplane.Run(c.Context(), cfg)
+		}}
+	c.Flags().StringVar(&cfg.DataDir, "data", "", "folder of the database")
+	c.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:8420", "address of the API")
+	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
+	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
+	return c
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sigilkeys/sigil/client"
+)
+
+type signFlags struct {
+	client.SignRequest
+	messageFile string
+	bundle      string
+}
+
+func (a *app) signCommand() *cobra.Command {
+	f := &signFlags{}
+	c := &cobra.Command{Use: "sign", Short: "Sign a message", Args: cobra.NoArgs,
+		Long: `Has a wallet sign a message, and verifies the signature, the wallet's
+certificate, the receipt and the TEE's attestation before it prints anything.`,
+		Example: `  sigil sign --wallet 7f0c1c52-0a53-4b0e-8c49-6d6f3f7e0a11 --network base \
+      --message audit-log-2026-06 --key-file backend.key`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.sign(c, f) }}
+	fl := c.Flags()
+	fl.StringVar(&f.WalletID, "wallet", "", "id of the wallet")
+	fl.StringVar(&f.Network, "network", "", "network, as in base or solana")
+	fl.StringVar(&f.Message, "message", "", "text to sign")
+	fl.StringVar(&f.messageFile, "message-file", "", "file with the bytes to sign; - is standard input")
+	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0")
+	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")
+	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
+	fl.StringVar(&f.ContentFormat, "content-format", "", "of a Solana off-chain message: ascii, utf8, utf8-long")
+	fl.StringVar(&f.IdempotencyKey, "idempotency-key", "", "several calls with one key are one operation")
+	fl.StringVar(&f.bundle, "bundle", "", "file for the receipt with all that verifies it offline")
+	return c
+}
+
+func (a *app) sign(c *cobra.Command, f *signFlags) error {
+	if f.WalletID == "" || f.Network == "" {
+		return usagef("`sigil sign --help` has an example", "--wallet and --network are needed")
+	}
+	if c.Flags().Changed("message") == (f.messageFile != "") {
+		return usagef("`sigil sign --help` has an example", "give either --message or --message-file")
+	}
+	if err := a.readMessage(f); err != nil {
+		return err
+	}
+	if f.bundle != "" {
+		if err := absent(f.bundle); err != nil {
+			return err
+		}
+	}
+	cl, err := a.client()
+	if err != nil {
+		return err
+	}
+	res, err := cl.Sign(c.Context(), f.SignRequest)
+	if err != nil {
+		return err
+	}
+	if f.bundle != "" {
+		if err := saveBundle(c, cl, res, f.bundle); err != nil {
+			return err
+		}
+	}
+	a.noteVerified(&res.Verified, res.Receipt.ID)
+	return a.print(map[string]any{"signature": res.Signature, "wallet_id": res.WalletID, "network": res.Network, "address": res.Address,
+		"public_key": res.PublicKey, "receipt_id": res.Receipt.ID, "verified": res.Verified}, res.Signature)
+}
+
+func (a *app) readMessage(f *signFlags) error {
+	var err error
+	switch f.messageFile {
+	case "":
+		return nil
+	case "-":
+		f.MessageBytes, err = readBounded(a.in, "standard input")
+	default:
+		f.MessageBytes, err = read(f.messageFile)
+	}
+	if f.MessageBytes == nil {
+		f.MessageBytes = []byte{}
+	}
+	return err
+}
+
+func saveBundle(c *cobra.Command, cl *client.Client, res *client.SignResult, path string) error {
+	b, err := cl.Bundle(c.Context(), res)
+	if err != nil {
+		return err
+	}
+	out, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return err
+	}
+	return create(path, append(out, '\n'))
+}
