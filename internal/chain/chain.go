@@ -115,6 +115,10 @@ func (m *Message) Bytes() ([]byte, error) {
 	case "hex":
 		b, err = hex.DecodeString(strings.TrimPrefix(m.Message, "0x"))
 	case "base64":
+		// The decoder skips line breaks; one text for one message is enough.
+		if strings.ContainsAny(m.Message, "\r\n") {
+			return nil, Refuse(CodeEncoding, "the message isn't valid base64: it has line breaks")
+		}
 		b, err = base64.StdEncoding.Strict().DecodeString(m.Message)
 	default:
 		return nil, Refuse(CodeEncoding, "message_encoding is %q; use utf8, hex or base64", m.Encoding)
@@ -161,30 +165,47 @@ type Prepared struct {
 	SignBytes []byte
 }
 
-// Registry finds networks by slug. It is immutable.
+// Registry finds networks by slug. It is immutable: callers don't change what
+// its methods return.
 type Registry struct {
 	bySlug map[string]*Network
 	list   []Network
 }
 
-// NewRegistry checks the networks and makes a registry of them.
+// NewRegistry checks the networks and makes a registry of them: a slug or an
+// EVM chain id that stands twice would sign for another network than asked.
 func NewRegistry(networks ...[]Network) (*Registry, error) {
 	r := &Registry{bySlug: map[string]*Network{}}
 	for _, group := range networks {
 		r.list = append(r.list, group...)
 	}
 	slices.SortFunc(r.list, func(a, b Network) int { return cmp.Compare(a.Slug, b.Slug) })
+	chainIDs := map[uint64]string{}
 	for i := range r.list {
 		n := &r.list[i]
-		if n.Slug == "" || n.Codec == nil || n.Curve.PublicKeySize() == 0 {
-			return nil, fmt.Errorf("network %q is incomplete", n.Slug)
+		if err := n.check(); err != nil {
+			return nil, err
 		}
 		if r.bySlug[n.Slug] != nil {
 			return nil, fmt.Errorf("network %q stands twice", n.Slug)
 		}
-		r.bySlug[n.Slug] = n
+		if other := chainIDs[n.ChainID]; n.ChainID != 0 && other != "" {
+			return nil, fmt.Errorf("networks %q and %q have the same chain id %d", other, n.Slug, n.ChainID)
+		}
+		r.bySlug[n.Slug], chainIDs[n.ChainID] = n, n.Slug
 	}
 	return r, nil
+}
+
+// maxSlug is the size of the receipt's network field.
+const maxSlug = 32
+
+func (n *Network) check() error {
+	slug := n.Slug != "" && len(n.Slug) <= maxSlug && strings.Trim(n.Slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	if !slug || n.Name == "" || n.Family == "" || n.Codec == nil || n.Curve.PublicKeySize() == 0 {
+		return fmt.Errorf("network %q is incomplete or has no lower-case slug", n.Slug)
+	}
+	return nil
 }
 
 // Lookup returns the network of a slug.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/sha3"
 
@@ -85,28 +83,21 @@ func (Codec) Message(n *chain.Network, _ []byte, m *chain.Message) (*chain.Prepa
 }
 
 // refuseBlind refuses messages whose signature could be used as something
-// else: 32 bytes that are no text (personal_sign of a user-operation hash is
-// a smart account's owner signature), the hashed forms of EIP-712 and EIP-7702,
-// and transactions, as bytes or as hex text.
+// else: digests (personal_sign of a user-operation hash is a smart account's
+// owner signature), the signing forms of EIP-191's other versions and EIP-7702,
+// and transactions, as bytes or as hex text. "0x" and 64 hex digits as text
+// are 66 bytes, not a digest: EIP-191 counts and hashes them as text.
 func refuseBlind(b []byte) error {
-	if len(b) == 32 && !isText(b) {
-		return chain.Refuse(chain.CodeDigest, "a message of 32 raw bytes may be a hash of anything; sign the content itself")
+	if err := chain.RefuseDigest(b); err != nil {
+		return err
 	}
 	if looksLikeTransaction(b) {
 		return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction, authorisation or typed-data hash; it isn't signed as a message")
 	}
-	if text := strings.TrimPrefix(strings.TrimPrefix(string(b), "0x"), "0X"); len(text) > 64 {
-		if raw, err := hex.DecodeString(text); err == nil && looksLikeTransaction(raw) {
-			return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction in hex; it isn't signed as a message")
-		}
+	if raw, ok := chain.HexText(b, minTransaction); ok && looksLikeTransaction(raw) {
+		return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction, authorisation or typed-data hash in hex; it isn't signed as a message")
 	}
 	return nil
-}
-
-func isText(b []byte) bool {
-	return utf8.Valid(b) && !strings.ContainsFunc(string(b), func(r rune) bool {
-		return !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t'
-	})
 }
 
 // EncodeSignature returns 0x ‖ r ‖ s ‖ v with v 27 or 28.

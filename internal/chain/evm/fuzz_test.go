@@ -1,0 +1,91 @@
+package evm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+)
+
+// appendRLP is the plain encoder that the recogniser is held against.
+func appendRLP(out []byte, short byte, content []byte) []byte {
+	if len(content) < 56 {
+		out = append(out, short+byte(len(content)))
+	} else {
+		out = append(out, short+55+2, byte(len(content)>>8), byte(len(content)))
+	}
+	return append(out, content...)
+}
+
+// FuzzLookalike: the recogniser doesn't panic, and whatever the fields hold, a
+// list of a transaction's size with or without a type byte is recognised.
+func FuzzLookalike(f *testing.F) {
+	f.Add([]byte{1}, uint8(2), uint8(9))
+	f.Add([]byte("\xeb\x80\x85\x04\xa8\x17\xc8\x00\x82\x52\x08"), uint8(0), uint8(6))
+	f.Add([]byte{0x19, 1, 0xf9, 0xff, 0xff}, uint8(5), uint8(3))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, uint8(4), uint8(13))
+	f.Fuzz(func(t *testing.T, data []byte, kind, fields uint8) {
+		looksLikeTransaction(data)
+		var list []byte
+		for i := range int(fields % 20) {
+			field := data[len(data)*i/20:]
+			if kind == 0 && i == 3 {
+				field = make([]byte, 20)
+			}
+			list = appendRLP(list, 0x80, field[:min(len(field), 100+i)])
+		}
+		tx := appendRLP(nil, 0xc0, list)
+		want := fields%20 == 6 || fields%20 == 9
+		if kind = kind % 0x80; kind > 0 {
+			tx = append([]byte{kind}, tx...)
+			want = fields%20 >= 3 && kind != 0x19 && (kind <= 5 || !utf8.Valid(tx))
+		}
+		if got := looksLikeTransaction(tx); want && !got {
+			t.Errorf("%x isn't recognised", tx)
+		}
+		if want && looksLikeTransaction(append(tx, 0)) {
+			t.Errorf("%x: trailing bytes don't matter", tx)
+		}
+	})
+}
+
+// FuzzMessage: what isn't refused has the EIP-191 digest of its own bytes,
+// however they are written.
+func FuzzMessage(f *testing.F) {
+	for _, s := range []string{"", "hello", "0x02c3010203", strings.Repeat("\x00", 32), "\x19\x01"} {
+		f.Add([]byte(s))
+	}
+	n := Networks()[0]
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := Codec{}.Message(&n, nil, &chain.Message{Message: hex.EncodeToString(b), Encoding: "hex"})
+		if err != nil {
+			return
+		}
+		if len(p.SignBytes) != 32 || p.Intent.Length != len(b) || p.Intent.Network != n.Slug || looksLikeTransaction(b) {
+			t.Errorf("%x: %+v", b, p)
+		}
+		if utf8.Valid(b) {
+			q, err := Codec{}.Message(&n, nil, &chain.Message{Message: string(b)})
+			if err != nil || !bytes.Equal(p.SignBytes, q.SignBytes) || p.Intent != q.Intent {
+				t.Errorf("%x: text and hex differ: %v", b, err)
+			}
+		}
+	})
+}
+
+// FuzzSignatureText: decoding is the strict inverse of encoding.
+func FuzzSignatureText(f *testing.F) {
+	f.Add("0x" + strings.Repeat("ab", 64) + "1b")
+	f.Fuzz(func(t *testing.T, s string) {
+		raw, err := Codec{}.DecodeSignature(s)
+		if err != nil {
+			return
+		}
+		if again, err := (Codec{}).EncodeSignature(raw); err != nil || again != s {
+			t.Errorf("%q becomes %q, %v", s, again, err)
+		}
+	})
+}
