@@ -88,16 +88,13 @@ func (Codec) Message(n *chain.Network, _ []byte, m *chain.Message) (*chain.Prepa
 // and transactions, as bytes or as hex text. "0x" and 64 hex digits as text
 // are 66 bytes, not a digest: EIP-191 counts and hashes them as text.
 func refuseBlind(b []byte) error {
-	if err := chain.RefuseDigest(b); err != nil {
-		return err
-	}
 	if looksLikeTransaction(b) {
 		return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction, authorisation or typed-data hash; it isn't signed as a message")
 	}
 	if raw, ok := chain.HexText(b, minTransaction); ok && looksLikeTransaction(raw) {
 		return chain.Refuse(chain.CodeTransaction, "the message is an Ethereum transaction, authorisation or typed-data hash in hex; it isn't signed as a message")
 	}
-	return nil
+	return chain.RefuseDigest(b)
 }
 
 // EncodeSignature returns 0x ‖ r ‖ s ‖ v with v 27 or 28.

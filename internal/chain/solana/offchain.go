@@ -3,8 +3,9 @@ package solana
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sigilkeys/sigil/internal/chain"
@@ -16,120 +17,210 @@ import (
 //	v0         domain 16 | 0 | application domain 32 | format u8 | count u8 | count × address 32 | length u16 LE | text
 //	v0 legacy  domain 16 | 0 | format u8 | length u16 LE | text
 //	v1         domain 16 | 1 | count u8 | count × address 32, ascending | text
+//
+// v0 is Solana's off-chain message signing proposal; v0 legacy is what the
+// Solana command line and hardware wallets sign; v1 is that of @solana/kit.
 const signingDomain = "\xffsolana offchain"
 
-// maxHardware is the size up to which hardware wallets sign: the smallest
-// IPv6 MTU less headers, over the whole message (v0) or its text (legacy:
-// less the 20 bytes of header).
-const maxHardware = 1232
-
-// Content formats of v0.
 const (
-	formatASCII    = 0
-	formatUTF8     = 1
-	formatUTF8Long = 2
+	addressSize = 32
+
+	// maxHardware is the size up to which hardware wallets sign, header
+	// included: the smallest IPv6 MTU less headers.
+	maxHardware = 1232
+	maxText     = 0xffff // length field of version 0
+	maxSigners  = 0xff
 )
 
-func encodeOffchain(pub []byte, m *chain.Message, text []byte) ([]byte, error) {
-	if len(text) == 0 || !utf8.Valid(text) {
-		return nil, chain.Refuse(chain.CodeEncoding, "an off-chain message is non-empty UTF-8 text")
+// ContentFormat is the content format of version 0.
+type ContentFormat uint8
+
+// Content formats.
+const (
+	ASCII    ContentFormat = 0 // printable ASCII; 1232 bytes with the header
+	UTF8     ContentFormat = 1 // 1232 bytes with the header
+	UTF8Long ContentFormat = 2 // 65535 bytes, in the legacy layout with the header
+)
+
+// String returns the name used in the API (content_format).
+func (f ContentFormat) String() string {
+	switch f {
+	case ASCII:
+		return "ascii"
+	case UTF8:
+		return "utf8"
+	case UTF8Long:
+		return "utf8-long"
 	}
-	signers, err := signatories(pub, m.RequiredSignatories)
-	if err != nil {
-		return nil, err
-	}
-	switch m.Format {
+	return fmt.Sprintf("format(%d)", uint8(f))
+}
+
+// Offchain is an off-chain message.
+type Offchain struct {
+	Layout            string            // chain.FormatOffchain…
+	ApplicationDomain [addressSize]byte // v0
+	Content           ContentFormat     // v0, v0 legacy
+	Signatories       [][]byte          // v0, v1 (there in ascending order)
+	Text              []byte            // UTF-8, not empty
+}
+
+// ErrOffchain is wrapped by errors of ParseOffchain and ParseEnvelope.
+var ErrOffchain = errors.New("malformed off-chain message")
+
+// header returns the size of what stands before the text.
+func (o *Offchain) header() int {
+	n := len(signingDomain) + 1 // version
+	switch o.Layout {
 	case chain.FormatOffchainV0:
-		return encodeV0(m, signers, text)
+		return n + addressSize + 1 + 1 + addressSize*len(o.Signatories) + 2
 	case chain.FormatOffchainV0Legacy:
-		if m.ApplicationDomain != "" || len(m.RequiredSignatories) > 0 {
-			return nil, chain.Refuse(chain.CodeArgument, "the legacy header has neither application_domain nor required_signatories")
+		return n + 1 + 2
+	default:
+		return n + 1 + addressSize*len(o.Signatories)
+	}
+}
+
+// fits reports whether the text may stand in its content format.
+func (o *Offchain) fits() bool {
+	switch size := o.header() + len(o.Text); o.Content {
+	case ASCII:
+		return size <= maxHardware && !slices.ContainsFunc(o.Text, func(c byte) bool { return c < 0x20 || c > 0x7e })
+	case UTF8:
+		return size <= maxHardware
+	case UTF8Long:
+		if o.Layout == chain.FormatOffchainV0Legacy {
+			return size <= maxText
 		}
-		return encodeLegacy(m, text)
+		return len(o.Text) <= maxText
+	}
+	return false
+}
+
+// check refuses what no encoding exists for.
+func (o *Offchain) check() error {
+	if len(o.Text) == 0 || !utf8.Valid(o.Text) {
+		return fmt.Errorf("%w: the text is empty or not UTF-8", ErrOffchain)
+	}
+	withSigners := o.Layout != chain.FormatOffchainV0Legacy
+	if withSigners != (len(o.Signatories) > 0) || len(o.Signatories) > maxSigners {
+		return fmt.Errorf("%w: %d signatories", ErrOffchain, len(o.Signatories))
+	}
+	for i, s := range o.Signatories {
+		switch {
+		case len(s) != addressSize:
+			return fmt.Errorf("%w: signatory of %d bytes", ErrOffchain, len(s))
+		case o.Layout == chain.FormatOffchainV1 && i > 0 && bytes.Compare(o.Signatories[i-1], s) >= 0:
+			return fmt.Errorf("%w: signatories aren't in ascending order", ErrOffchain)
+		case slices.ContainsFunc(o.Signatories[:i], func(t []byte) bool { return bytes.Equal(s, t) }):
+			return fmt.Errorf("%w: a signatory stands twice", ErrOffchain)
+		}
+	}
+	switch o.Layout {
 	case chain.FormatOffchainV1:
-		if m.ApplicationDomain != "" || m.ContentFormat != "" {
-			return nil, chain.Refuse(chain.CodeArgument, "version 1 has neither application_domain nor content_format")
+		return nil
+	case chain.FormatOffchainV0, chain.FormatOffchainV0Legacy:
+		if !o.fits() {
+			return fmt.Errorf("%w: %d bytes of text don't fit content format %v", ErrOffchain, len(o.Text), o.Content)
 		}
-		slices.SortFunc(signers, bytes.Compare)
-		out := append([]byte(signingDomain), 1, byte(len(signers)))
-		return append(append(out, bytes.Join(signers, nil)...), text...), nil
+		return nil
 	}
-	return nil, chain.Refuse(chain.CodeFormat, "message_format is %q; on Solana use %s, %s, %s or none", m.Format, chain.FormatOffchainV0, chain.FormatOffchainV1, chain.FormatOffchainV0Legacy)
+	return fmt.Errorf("%w: no layout %q", ErrOffchain, o.Layout)
 }
 
-// signatories decodes the addresses, which are distinct and include the
-// wallet's own: its signature stands in the envelope at that place.
-func signatories(pub []byte, list []string) ([][]byte, error) {
-	if len(list) == 0 {
-		return [][]byte{pub}, nil
-	}
-	if len(list) > 255 {
-		return nil, chain.Refuse(chain.CodeArgument, "at most 255 required_signatories")
-	}
-	var out [][]byte
-	own := false
-	for _, s := range list {
-		b, err := DecodeBase58(s, 32)
-		if err != nil {
-			return nil, chain.Refuse(chain.CodeArgument, "a required signatory is no base58 address")
-		}
-		if slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, b) }) {
-			return nil, chain.Refuse(chain.CodeArgument, "a required signatory stands twice")
-		}
-		own = own || bytes.Equal(b, pub)
-		out = append(out, b)
-	}
-	if !own {
-		return nil, chain.Refuse(chain.CodeArgument, "the wallet isn't among the required signatories")
-	}
-	return out, nil
-}
-
-func encodeV0(m *chain.Message, signers [][]byte, text []byte) ([]byte, error) {
-	domain := make([]byte, 32)
-	if m.ApplicationDomain != "" {
-		var err error
-		if domain, err = DecodeBase58(m.ApplicationDomain, 32); err != nil {
-			return nil, chain.Refuse(chain.CodeArgument, "application_domain is no base58 of 32 bytes")
-		}
-	}
-	header := len(signingDomain) + 1 + 32 + 1 + 1 + 32*len(signers) + 2
-	format, err := contentFormat(m.ContentFormat, text, maxHardware-header, 65535)
-	if err != nil {
+// Encode returns the bytes that are signed.
+func (o *Offchain) Encode() ([]byte, error) {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
-	out := append([]byte(signingDomain), 0)
-	out = append(append(out, domain...), format, byte(len(signers)))
-	out = append(out, bytes.Join(signers, nil)...)
-	return append(binary.LittleEndian.AppendUint16(out, uint16(len(text))), text...), nil
-}
-
-func encodeLegacy(m *chain.Message, text []byte) ([]byte, error) {
-	const header = len(signingDomain) + 1 + 1 + 2
-	format, err := contentFormat(m.ContentFormat, text, maxHardware-header, 65535-header)
-	if err != nil {
-		return nil, err
+	out := append(make([]byte, 0, o.header()+len(o.Text)), signingDomain...)
+	if o.Layout == chain.FormatOffchainV1 {
+		out = append(out, 1)
+	} else {
+		out = append(out, 0)
 	}
-	out := append([]byte(signingDomain), 0, format)
-	return append(binary.LittleEndian.AppendUint16(out, uint16(len(text))), text...), nil
-}
-
-// contentFormat checks the asked-for format, or picks the narrowest.
-func contentFormat(asked string, text []byte, short, long int) (byte, error) {
-	ascii := !strings.ContainsFunc(string(text), func(r rune) bool { return r < 0x20 || r > 0x7e })
-	fits := [...]bool{
-		formatASCII:    ascii && len(text) <= short,
-		formatUTF8:     len(text) <= short,
-		formatUTF8Long: len(text) <= long,
+	if o.Layout == chain.FormatOffchainV0 {
+		out = append(out, o.ApplicationDomain[:]...)
 	}
-	names := []string{"ascii", "utf8", "utf8-long"}
-	for f, name := range names {
-		if (asked == "" || asked == name) && fits[f] {
-			return byte(f), nil
+	if o.Layout != chain.FormatOffchainV1 {
+		out = append(out, byte(o.Content))
+	}
+	if o.Layout != chain.FormatOffchainV0Legacy {
+		out = append(out, byte(len(o.Signatories)))
+		for _, s := range o.Signatories {
+			out = append(out, s...)
 		}
 	}
-	if asked != "" && !slices.Contains(names, asked) {
-		return 0, chain.Refuse(chain.CodeFormat, "content_format is %q; use ascii, utf8 or utf8-long", asked)
+	if o.Layout != chain.FormatOffchainV1 {
+		out = binary.LittleEndian.AppendUint16(out, uint16(len(o.Text)))
 	}
-	return 0, chain.Refuse(chain.CodeTooLarge, "the text doesn't fit the content format: ascii is printable ASCII, ascii and utf8 have at most %d bytes here, utf8-long %d", short, long)
+	return append(out, o.Text...), nil
+}
+
+// ParseOffchain is the strict inverse of Encode. The bytes don't say which of
+// the two layouts of version 0 they have, so the caller does.
+func ParseOffchain(layout string, b []byte) (*Offchain, error) {
+	p := &cursor{b: b}
+	if string(p.take(len(signingDomain))) != signingDomain {
+		return nil, fmt.Errorf("%w: it doesn't begin with the signing domain", ErrOffchain)
+	}
+	o := &Offchain{Layout: layout}
+	version, length := p.u8(), -1
+	if layout == chain.FormatOffchainV0 {
+		copy(o.ApplicationDomain[:], p.take(addressSize))
+	}
+	if layout != chain.FormatOffchainV1 {
+		o.Content = ContentFormat(p.u8())
+	}
+	if layout != chain.FormatOffchainV0Legacy {
+		for range p.u8() {
+			o.Signatories = append(o.Signatories, p.take(addressSize))
+		}
+	}
+	if layout != chain.FormatOffchainV1 {
+		length = p.u8() | p.u8()<<8
+	}
+	o.Text = p.b
+	if !p.ok() || (version == 1) != (layout == chain.FormatOffchainV1) || version > 1 || length >= 0 && length != len(o.Text) {
+		return nil, fmt.Errorf("%w: version %d or a length doesn't match", ErrOffchain, version)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// Envelope is an off-chain message with its signatures, in the order of its
+// signatories (of v0 legacy: the one signature); all zeros where one is
+// missing: count u8 | count × signature 64 | message.
+func Envelope(signatures [][]byte, message []byte) ([]byte, error) {
+	if len(signatures) == 0 || len(signatures) > maxSigners {
+		return nil, fmt.Errorf("%w: %d signatures", ErrOffchain, len(signatures))
+	}
+	out := append(make([]byte, 0, 1+64*len(signatures)+len(message)), byte(len(signatures)))
+	for _, s := range signatures {
+		if len(s) != 64 {
+			return nil, fmt.Errorf("%w: signature of %d bytes", ErrOffchain, len(s))
+		}
+		out = append(out, s...)
+	}
+	return append(out, message...), nil
+}
+
+// ParseEnvelope is the strict inverse of Envelope for a message of the layout.
+// It verifies no signature.
+func ParseEnvelope(layout string, b []byte) (signatures [][]byte, message []byte, o *Offchain, err error) {
+	p := &cursor{b: b}
+	for range p.u8() {
+		signatures = append(signatures, p.take(64))
+	}
+	if !p.ok() {
+		return nil, nil, nil, fmt.Errorf("%w: the envelope ends early", ErrOffchain)
+	}
+	if o, err = ParseOffchain(layout, p.b); err != nil {
+		return nil, nil, nil, err
+	}
+	if want := max(1, len(o.Signatories)); len(signatures) != want {
+		return nil, nil, nil, fmt.Errorf("%w: %d signatures for %d signatories", ErrOffchain, len(signatures), want)
+	}
+	return signatures, p.b, o, nil
 }
