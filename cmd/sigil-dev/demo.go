@@ -108,7 +108,7 @@ func (d *demo) describe(took time.Duration) {
 type signed struct {
 	Signature string `json:"signature"`
 	Address   string `json:"address"`
-	ReceiptID string `json:"receipt_id"`
+	ReceiptID string `json:"receiptId"`
 }
 
 // sign runs the snippet and checks what it got a second time.
