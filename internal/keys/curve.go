@@ -8,7 +8,8 @@
 // them with decred's secp256k1 and the standard library, and with Wycheproof
 // and RFC vectors. ECDSA itself (nonce, equation) is in this package, since
 // the library's signer derives the public key once more for every signature.
-// Verification has public inputs only and may be variable-time.
+// Verification has public inputs only: for secp256k1 it is package vartime,
+// which shares no code with the signer, for Ed25519 the library's.
 //
 // Callers run Generate and Sign inside secret.Do and pass their own buffers;
 // a private key is a *[32]byte and is never a string, hex or big.Int.

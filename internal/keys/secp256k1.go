@@ -1,13 +1,14 @@
 package keys
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"sync"
 
 	secp "gitlab.com/yawning/secp256k1-voi"
-	"gitlab.com/yawning/secp256k1-voi/secec"
+
+	"github.com/sigilkeys/sigil/internal/keys/vartime"
 )
 
 // scalarOf reads a private scalar in [1, n).
@@ -104,20 +105,13 @@ func (n *nonces) next() (*secp.Scalar, error) {
 	return nil, fmt.Errorf("%w: no nonce in range", ErrInput)
 }
 
-// verifySecp256k1 recovers the public key from the signature and compares:
-// Q = r^-1 (sR - eG) equals pub exactly when the signature is valid and its
-// recovery id is right.
+// verifier makes its table of constants when it is first needed.
+var verifier = sync.OnceValue(vartime.New)
+
+// verifySecp256k1 shares no code with the signer, so that a fault in the
+// arithmetic of either shows.
 func verifySecp256k1(pub, digest []byte, sig *[65]byte) bool {
-	if sig[64] > 1 {
-		return false
-	}
-	r, overR := secp.NewScalarFromBytes((*[32]byte)(sig[:32]))
-	s, overS := secp.NewScalarFromBytes((*[32]byte)(sig[32:64]))
-	if overR|overS|r.IsZero()|s.IsZero()|s.IsGreaterThanHalfN() != 0 {
-		return false
-	}
-	q, err := secec.RecoverPublicKey(digest, r, s, sig[64])
-	return err == nil && bytes.Equal(q.CompressedBytes(), pub)
+	return verifier().Verify(pub, digest, sig)
 }
 
 // Uncompressed returns the 65-byte form of a compressed secp256k1 public key.
