@@ -1,0 +1,176 @@
+package vectors
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/sealed"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/stack"
+)
+
+// fixture is a workload whose organisation's state key the test holds, so
+// that it can certify wallets of published keys.
+type fixture struct {
+	service  *workload.Service
+	args     workload.Args
+	networks *chain.Registry
+	genesis  *authority.VerifiedGenesis
+	grant    *authority.VerifiedGrant
+	token    *authority.Token
+	state    ed25519.PrivateKey
+	wallets  map[string]wallet
+}
+
+type wallet struct {
+	id     canon.UUID
+	digest [32]byte
+	public []byte
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{wallets: map[string]wallet{}}
+	digest := stack.MadeUpDigest("vectors")
+	cloud := stack.NewCloud(t, digest)
+	var err error
+	if f.networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
+		t.Fatal(err)
+	}
+	f.args = stack.WorkloadArgs(t, cloud, true, time.Now, [32]byte{1}, f.networks)
+	if f.service, err = workload.New(t.Context(), f.args); err != nil {
+		t.Fatal(err)
+	}
+	_, admin, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, f.state, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	info := cloud.Info()
+	org, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	genesis := sign(t, admin, authority.TypeGenesis, authority.Genesis{Format: authority.FormatGenesis, OrganizationID: org, Name: "vectors", Created: time.Now().Unix(), Version: 1,
+		Admins: []authority.Admin{{Name: "a", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1, Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed},
+		TEEs: []authority.TEE{{Kind: authority.KindConfidentialSpace, Issuer: info.IssuerURL, PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware, ProjectID: info.ProjectID,
+			ServiceAccount: info.ServiceAccount, ImageDigests: []string{digest}, TEEKEK: info.TEEKey, ProviderKEK: info.ProviderKey}}})
+	if f.genesis, err = authority.VerifyGenesis(genesis); err != nil {
+		t.Fatal(err)
+	}
+	if f.token, err = authority.NewToken(authority.SecretKey, f.genesis.Digest, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	pub := f.token.PublicKey()
+	grant := sign(t, admin, authority.TypeGrant, authority.Grant{Format: authority.FormatGrant, OrganizationID: org, Genesis: hex.EncodeToString(f.genesis.Digest[:]),
+		StateKey: hex.EncodeToString(f.state[32:]), GrantID: org, Name: "vectors", Credential: hex.EncodeToString(pub[:]), NotBefore: 0, Expires: time.Now().Unix() + 3600, Policy: stack.AllowAll()})
+	if f.grant, err = authority.VerifyGrant(grant, f.genesis); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.service.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: genesis}, {Kind: teelink.ObjectGrant, Bytes: grant}}); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func sign(t *testing.T, key ed25519.PrivateKey, typ string, doc any) []byte {
+	t.Helper()
+	b, err := authority.SignEnvelope(typ, doc, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// wallet seals and certifies a published key and hands it to the workload.
+func (f *fixture) wallet(ctx context.Context, c keys.Curve, private []byte) (wallet, error) {
+	name := c.String() + string(private)
+	if w, ok := f.wallets[name]; ok {
+		return w, nil
+	}
+	id, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		return wallet{}, err
+	}
+	priv, pub := [32]byte(private), make([]byte, c.PublicKeySize())
+	if err := keys.Public(c, &priv, pub); err != nil {
+		return wallet{}, err
+	}
+	cert := &receipt.WalletCertificate{Organization: f.genesis.OrganizationID, Genesis: f.genesis.Digest, StateKey: [32]byte(f.state[32:]), Wallet: id, Release: "sha256:vectors", Created: 1,
+		Keys: []receipt.CertifiedKey{{Curve: c, Kind: receipt.KeyKindKey, PublicKey: pub}}}
+	signed, err := cert.Sign(func(record, sig []byte) error { copy(sig, ed25519.Sign(f.state, record)); return nil })
+	if err != nil {
+		return wallet{}, err
+	}
+	var shares [2][32]byte
+	if err := sealed.Split(&priv, rand.Reader, &shares[0], &shares[1]); err != nil {
+		return wallet{}, err
+	}
+	record := &receipt.WalletRecord{Certificate: signed}
+	for i, kek := range []sealed.KEK{f.args.TEE, f.args.Provider} {
+		s, err := sealed.Seal(ctx, kek, &sealed.AAD{Genesis: f.genesis.Digest, StateKey: sha256.Sum256(f.state[32:]), Organization: f.genesis.OrganizationID, Wallet: id,
+			Curve: c, Kind: sealed.KindKey, Role: sealed.Role(i + 1), Epoch: 1, PublicKey: pub}, &shares[i], rand.Reader)
+		if err != nil {
+			return wallet{}, err
+		}
+		record.Shares = append(record.Shares, s.Encode())
+	}
+	b := record.Encode()
+	w := wallet{id: id, digest: sha256.Sum256(b), public: pub}
+	f.wallets[name] = w
+	return w, f.service.Put(ctx, []teelink.Object{{Kind: teelink.ObjectWalletRecord, Bytes: b}})
+}
+
+// body is the body of a sign request.
+type body struct {
+	WalletID string `json:"wallet_id"`
+	Network  string `json:"network"`
+	chain.Message
+}
+
+// decide sends a signed request as the link server does.
+func (f *fixture) decide(ctx context.Context, w wallet, network string, m chain.Message) (teelink.Item, *receipt.Leaf, error) {
+	raw, err := canon.EncodeJSON(body{w.id.String(), network, m})
+	if err != nil {
+		return teelink.Item{}, nil, err
+	}
+	id, err := canon.NewUUID(rand.Reader)
+	if err != nil {
+		return teelink.Item{}, nil, err
+	}
+	r := authority.Request{Method: "POST", Path: workload.PathSign, Body: raw, Created: time.Now().Unix(), ID: id}
+	h, err := r.Sign(f.token.RequestKey())
+	if err != nil {
+		return teelink.Item{}, nil, err
+	}
+	parsed, err := authority.ParseSignatureHeaders(h)
+	if err != nil {
+		return teelink.Item{}, nil, err
+	}
+	item, err := f.service.Decide(ctx, &teelink.Decide{Genesis: f.genesis.Digest, Grant: f.grant.Digest, Record: w.digest, Auth: teelink.AuthSignature,
+		Method: r.Method, Path: r.Path, Created: r.Created, RequestID: r.ID, Proof: parsed.Signature, Body: raw})
+	if err != nil {
+		return teelink.Item{}, nil, err
+	}
+	leaf, err := receipt.DecodeLeaf(item.Leaf)
+	return item, leaf, err
+}
+
+// flexible takes a JSON value of any shape.
+type flexible = json.RawMessage
