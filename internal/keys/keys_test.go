@@ -13,6 +13,7 @@ import (
 	decred "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/secret"
 )
 
 func generate(t testing.TB, c keys.Curve) (*[32]byte, []byte) {
@@ -170,6 +171,25 @@ func BenchmarkSign(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := keys.Sign(c, priv, pub, pub[:32], sig); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// As in the workload: with the cost of erasing. It needs
+// GOEXPERIMENT=runtimesecret to say anything.
+func BenchmarkSignInDo(b *testing.B) {
+	for _, c := range []keys.Curve{keys.Secp256k1, keys.Ed25519} {
+		b.Run(c.String(), func(b *testing.B) {
+			priv, pub := generate(b, c)
+			sig := make([]byte, c.SignatureSize())
+			b.ReportAllocs()
+			for b.Loop() {
+				var err error
+				secret.Do(func() { err = keys.Sign(c, priv, pub, pub[:32], sig) })
+				if err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
 	"sync"
@@ -64,7 +63,8 @@ func signSecp256k1(priv, digest *[32]byte, sig *[65]byte) error {
 	return fmt.Errorf("%w: no usable nonce", ErrInput)
 }
 
-// nonces is the generator of RFC 6979 section 3.2 with HMAC-SHA-256.
+// nonces is the generator of RFC 6979 section 3.2 with HMAC-SHA-256, written
+// out so that it allocates nothing: each allocation inside secret.Do costs.
 type nonces struct{ k, v [32]byte }
 
 func newNonces(d, e *secp.Scalar) *nonces {
@@ -72,25 +72,47 @@ func newNonces(d, e *secp.Scalar) *nonces {
 	for i := range n.v {
 		n.v[i] = 1
 	}
-	seed := append(d.Bytes(), e.Bytes()...) // int2octets(x) ‖ bits2octets(h)
-	n.update(0, seed)
-	n.update(1, seed)
+	var seed [64]byte // int2octets(x) ‖ bits2octets(h)
+	copy(seed[:], d.Bytes())
+	copy(seed[32:], e.Bytes())
+	n.update(0, seed[:])
+	n.update(1, seed[:])
+	clear(seed[:])
 	return n
 }
 
+// update sets K = HMAC_K(V ‖ sep ‖ data) and V = HMAC_K(V); data is of 64
+// bytes at most.
 func (n *nonces) update(sep byte, data []byte) {
-	m := hmac.New(sha256.New, n.k[:])
-	m.Write(n.v[:])
-	m.Write([]byte{sep})
-	m.Write(data)
-	m.Sum(n.k[:0])
+	var msg [97]byte
+	copy(msg[:], n.v[:])
+	msg[32] = sep
+	n.k = n.hmac(msg[:33+copy(msg[33:], data)])
+	clear(msg[:])
 	n.stretch()
 }
 
-func (n *nonces) stretch() {
-	m := hmac.New(sha256.New, n.k[:])
-	m.Write(n.v[:])
-	m.Sum(n.v[:0])
+func (n *nonces) stretch() { n.v = n.hmac(n.v[:]) }
+
+// hmac is HMAC-SHA-256 (RFC 2104) under K of at most 97 bytes.
+func (n *nonces) hmac(msg []byte) [32]byte {
+	var inner [sha256.BlockSize + 97]byte
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i := range sha256.BlockSize {
+		inner[i], outer[i] = 0x36, 0x5c
+	}
+	for i, b := range n.k {
+		inner[i] ^= b
+		outer[i] ^= b
+	}
+	size := sha256.BlockSize + copy(inner[sha256.BlockSize:], msg)
+	sum := sha256.Sum256(inner[:size])
+	copy(outer[sha256.BlockSize:], sum[:])
+	out := sha256.Sum256(outer[:])
+	clear(inner[:])
+	clear(outer[:])
+	clear(sum[:])
+	return out
 }
 
 func (n *nonces) next() (*secp.Scalar, error) {
