@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/devstack"
@@ -30,13 +31,15 @@ const (
 type demo struct {
 	page  *page
 	sdk   string // folder of the TypeScript SDK
+	sigil string // path of the command line program
+	once  bool   // end after printing
 	stack *devstack.Stack
 	info  devstack.Info
 	dir   string
 }
 
 func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	d := &demo{page: newPage(stdout)}
+	d := &demo{page: newPage(stdout), once: os.Getenv("DEMO_ONCE") == "1"}
 	cfg := devstack.Config{Log: func(line string) { fmt.Fprintln(stderr, "sigil-dev:", line) }}
 	f := flags("sigil-dev demo", &cfg, stderr)
 	f.StringVar(&d.sdk, "sdk", filepath.Join("sdk", "typescript"), "`folder` of the built TypeScript SDK")
@@ -49,6 +52,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err := absolute(&cfg.TEEBinary, &cfg.SigilBinary, &d.sdk); err != nil {
 		return err
 	}
+	d.sigil = cfg.SigilBinary
 	// A wallet opens in the build that made it, so each build has a folder.
 	build, err := fileDigest(cfg.TEEBinary)
 	if err != nil {
@@ -68,10 +72,9 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err := d.sign(ctx); err != nil {
 		return err
 	}
-	if os.Getenv("DEMO_ONCE") == "1" {
+	if d.once {
 		return nil
 	}
-	d.page.line("\nServing until Ctrl-C.")
 	return d.stack.Wait(ctx)
 }
 
@@ -120,7 +123,7 @@ func (d *demo) sign(ctx context.Context) error {
 	}
 	took := time.Since(began)
 	p := d.page
-	p.section(fmt.Sprintf("The snippet, run by Node with the packed TypeScript SDK in %.1f s", took.Seconds()))
+	p.section(fmt.Sprintf("The snippet, run by Node with the TypeScript SDK in %.1f s", took.Seconds()))
 	p.code("const { signature } = await sigil.sign({",
 		fmt.Sprintf("  walletId, network: '%s', message: '%s' });", demoNetwork, demoMessage))
 	p.row("signature", got.Signature[:68])
@@ -196,7 +199,10 @@ func (d *demo) verify(ctx context.Context, got *signed) (*proof, error) {
 	if p.signer, err = recoverEVM(demoMessage, got.Signature); err != nil {
 		return nil, err
 	}
-	if !strings.EqualFold(p.signer, w.Addresses[demoNetwork]) || got.Address != w.Addresses[demoNetwork] {
+	if own := w.Addresses[demoNetwork]; strings.EqualFold(p.signer, own) {
+		p.signer = own // with the checksum in its case
+	}
+	if p.signer != w.Addresses[demoNetwork] || got.Address != w.Addresses[demoNetwork] {
 		return nil, fmt.Errorf("the signature is of %s, the wallet is %s", p.signer, w.Addresses[demoNetwork])
 	}
 	bundle, err := c.Bundle(ctx, &client.SignResult{Signature: got.Signature, WalletID: w.ID, Network: demoNetwork, Receipt: rc})
@@ -241,24 +247,39 @@ func (d *demo) proved(pr *proof) {
 	p.check("attestation", fmt.Sprintf("%s, production image, the digest above", pr.receipt.Attested.Hardware))
 	p.note("The cloud is emulated: this shows the protocol, not the hardware. Receipts say",
 		"freshness: none, because revocations hold per instance until there are witnesses.")
-	p.section("Yours to try")
-	p.code("curl -s "+d.info.APIBaseURL+"/v1/attestation",
-		"less "+relative(filepath.Join(d.dir, "dev.json"))+"     # where everything is",
-		"less "+relative(pr.bundle)+" # receipt with all that proves it, offline")
+	d.next(pr)
 }
 
-// relative shortens a path for people, where that helps.
-func relative(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
+// next says what a person can do now, as lines for a shell.
+func (d *demo) next(pr *proof) {
+	p, sigil := d.page, shellPath(d.sigil)
+	p.section("Yours to try")
+	p.code(sigil+" verify receipt "+shellPath(pr.bundle)+" \\",
+		"  --genesis "+shellPath(filepath.Join(d.dir, "genesis.json"))+"    # offline, any time")
+	if d.once {
+		return
 	}
-	rel, err := filepath.Rel(wd, path)
-	if err != nil || strings.HasPrefix(rel, "..") {
-		return path
+	p.code("",
+		sigil+" proxy --api-url "+d.info.APIBaseURL+" --key-file "+shellPath(d.info.SecretKeyFile)+" &",
+		"curl -s http://127.0.0.1:8421/v1/s2s/sign -H 'Content-Type: application/json' \\",
+		fmt.Sprintf(`  -d '{"wallet_id":"%s","network":"solana","message":"hello"}'`, d.info.WalletID),
+		"",
+		"cat "+shellPath(filepath.Join(d.dir, "dev.json"))+"    # where everything is")
+	p.line("\nServing until Ctrl-C.")
+}
+
+// shellPath returns a path as a person would type it: short where it can be,
+// quoted where it must be.
+func shellPath(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			path = rel
+		}
 	}
-	if strings.ContainsAny(rel, " '\"") {
-		return "'" + strings.ReplaceAll(rel, "'", `'\''`) + "'"
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
-	return rel
+	return path
 }

@@ -47,7 +47,10 @@ func (p *page) check(name, value string) {
 
 func (p *page) code(lines ...string) {
 	for _, l := range lines {
-		fmt.Fprintf(p.w, "    %s\n", l)
+		if l != "" {
+			l = "    " + l
+		}
+		fmt.Fprintln(p.w, l)
 	}
 }
 

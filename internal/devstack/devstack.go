@@ -13,6 +13,7 @@
 //	DIR/tee/                   the workload's image: program and measured configuration
 //	DIR/db/                    the control plane's database
 //	DIR/secret-key             token of the key (sk_live_…)
+//	DIR/genesis.json           the owner's document, root of all trust in the folder
 //	DIR/admin-key.age          the owner's key, encrypted
 //	DIR/admin-key.passphrase   what it is encrypted with
 //	DIR/logs/                  what the processes say
@@ -202,6 +203,9 @@ func (s *Stack) path(elem ...string) string {
 // publish writes dev.json: from here on others may use the stack.
 func (s *Stack) publish() error {
 	cloud := s.cloud.Info()
+	if err := writeFile(s.path("genesis.json"), s.state.Genesis, 0o600); err != nil {
+		return err
+	}
 	s.info.SecretKeyFile = s.path("secret-key")
 	s.info.AdminKeyFile = s.path("admin-key.age")
 	s.info.Database = s.path("db", databaseFile)
