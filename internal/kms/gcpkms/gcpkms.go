@@ -158,11 +158,13 @@ func (c *Client) Unwrap(ctx context.Context, wrapped, aad []byte, dek *[32]byte)
 	return nil
 }
 
-// run makes attempts until one succeeds, fails for good, or time is up.
+// run makes attempts until one succeeds, fails for good, or time is up. The
+// error is then that of the last attempt that got an answer.
 func (c *Client) run(ctx context.Context, k *call) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	renewed := false
+	var answer error
 	for wait := c.cfg.Backoff; ; wait *= 2 {
 		token, err := c.token(ctx)
 		if err != nil {
@@ -180,11 +182,14 @@ func (c *Client) run(ctx context.Context, k *call) error {
 				s.Invalidate(token)
 			}
 			continue
+		case !res.retry && answer != nil && ctx.Err() != nil:
+			return answer
 		case !res.retry:
 			return res.err
 		}
+		answer = res.err
 		if err := c.sleep(ctx, wait); err != nil {
-			return res.err
+			return answer
 		}
 	}
 }

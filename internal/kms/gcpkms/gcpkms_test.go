@@ -128,7 +128,7 @@ func TestTokenErrors(t *testing.T) {
 func TestPool(t *testing.T) {
 	s, cfg := start(t)
 	var dropped atomic.Int32
-	cfg.Idle, cfg.Touch = 50*time.Millisecond, func() { dropped.Add(1) }
+	cfg.Idle, cfg.MaxAge, cfg.Touch = 300*time.Millisecond, time.Minute, func() { dropped.Add(1) }
 	c := client(t, cfg)
 	var dek [32]byte
 	for range 20 {
