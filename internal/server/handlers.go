@@ -338,12 +338,16 @@ type signBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
 	chain.Message
+	Text *string `json:"message"` // takes "message" itself: one left out isn't an empty one
 }
 
 func (s *Server) sign(c *call) (reply, error) {
 	var body signBody
 	if err := c.decode(&body); err != nil {
 		return reply{}, err
+	}
+	if body.Text == nil {
+		return reply{}, refuse(api.CodeInvalidArgument, "message is missing")
 	}
 	id, err := canon.ParseUUID(body.WalletID)
 	if err != nil {

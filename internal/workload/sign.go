@@ -17,6 +17,8 @@ type signBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
 	chain.Message
+	// Text takes "message" itself, so that one left out isn't an empty one.
+	Text *string `json:"message"`
 }
 
 // decideSign decides on a signature and makes it.
@@ -25,6 +27,10 @@ func (s *Service) decideSign(ctx context.Context, r *request) (teelink.Item, err
 	if err := canon.DecodeJSONLoose(r.Body, &body); err != nil {
 		return teelink.Item{}, remote("malformed_json", "%v", err)
 	}
+	if body.Text == nil {
+		return teelink.Item{}, remote("invalid_argument", "message is missing")
+	}
+	body.Message.Message = *body.Text
 	network, ok := s.args.Networks.Lookup(body.Network)
 	if !ok {
 		return teelink.Item{}, remote("unknown_network", "there is no network %.40q; GET /v1/networks lists them", body.Network)
