@@ -319,6 +319,7 @@ func TestCreateWalletAttacks(t *testing.T) {
 			delete(d, "public_keys")
 		}, client.CodeReceiptMismatch, "wallet"},
 		"no receipt": {func(d map[string]any) { delete(d, "receipt") }, client.CodeReceiptInvalid, ""},
+		"receipt id": {func(d map[string]any) { d["receipt"].(map[string]any)["id"] = s.wallet.Receipt.ID }, client.CodeReceiptMismatch, "id"},
 		"no id":      {func(d map[string]any) { delete(d, "id") }, client.CodeResponseMismatch, "id"},
 	} {
 		s.rewrite("/v1/s2s/wallets", a.edit)

@@ -48,6 +48,9 @@ type Attack struct {
 	Machine func(*attesttest.Workload)
 	// Evidence alters evidence that is shown.
 	Evidence func(*attest.Evidence)
+	// State and Wallet alter certificates before they are signed.
+	State  func(*receipt.StateCertificate)
+	Wallet func(*receipt.WalletCertificate)
 	// Certificate replaces wallet certificates.
 	Certificate func(signed []byte) []byte
 }
@@ -170,6 +173,9 @@ func (s *Service) provision(g *authority.VerifiedGenesis) (*org, error) {
 	}
 	cert := &receipt.StateCertificate{Organization: g.OrganizationID, Genesis: g.Digest, StateKey: [32]byte(state[32:]),
 		Release: Release, Statement: ev.ID(), Created: micros(s.Now())}
+	if s.Attack.State != nil {
+		s.Attack.State(cert)
+	}
 	signed, err := cert.Sign(s.instance)
 	if err != nil {
 		return nil, err
@@ -179,6 +185,22 @@ func (s *Service) provision(g *authority.VerifiedGenesis) (*org, error) {
 		revoked: map[[32]byte]bool{}, wallets: map[canon.UUID]*wallet{}}
 	s.orgs[g.OrganizationID] = o
 	return o, nil
+}
+
+// Reprovision makes a new state key for every organisation, as a control
+// plane can have done at any time; grants name the old one.
+func (s *Service) Reprovision() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, old := range s.orgs {
+		o, err := s.provision(old.genesis)
+		if err != nil {
+			return err
+		}
+		old.state, old.record = o.state, o.record
+		s.orgs[id] = old
+	}
+	return nil
 }
 
 // newWallet makes and certifies a wallet.
@@ -197,6 +219,9 @@ func (s *Service) newWallet(o *org, label string) (*wallet, error) {
 			return nil, err
 		}
 		w.cert.Keys = append(w.cert.Keys, k)
+	}
+	if s.Attack.Wallet != nil {
+		s.Attack.Wallet(w.cert)
 	}
 	w.signed, err = w.cert.Sign(func(record, sig []byte) error {
 		copy(sig, ed25519.Sign(o.state, record))
