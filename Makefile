@@ -19,7 +19,9 @@ endif
 export GOFLAGS := $(filter-out -buildvcs%,$(shell go env GOFLAGS)) -buildvcs=false
 
 # What the workload is built with. Off Linux the fallback is built, which
-# serves only where its measured configuration says "development".
+# serves only where its measured configuration says "development". The other
+# programs don't need it; built alike, all three share one build cache, which
+# is most of the time that a first build takes.
 ifeq ($(shell uname -s),Linux)
 TEE_ENV := GOEXPERIMENT=runtimesecret CGO_ENABLED=0
 else
@@ -36,8 +38,7 @@ help: ## list the targets
 .PHONY: build
 build: ## bin/sigil, bin/sigil-dev and bin/sigil-tee
 	@mkdir -p bin
-	go build -trimpath -o bin/sigil ./cmd/sigil
-	go build -trimpath -o bin/sigil-dev ./cmd/sigil-dev
+	$(TEE_ENV) go build -trimpath -o bin/ ./cmd/sigil ./cmd/sigil-dev
 	$(TEE_ENV) go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o bin/sigil-tee ./cmd/sigil-tee
 
 .PHONY: sdk
@@ -45,11 +46,12 @@ sdk: $(SDK)/node_modules/.package-lock.json ## build the TypeScript SDK
 	cd $(SDK) && npm run --silent build
 
 $(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.json
-	cd $(SDK) && npm ci --no-audit --no-fund --loglevel=error
+	cd $(SDK) && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 .PHONY: demo
-demo: build sdk ## the whole system on this machine: one verified signature
+demo: ## the whole system on this machine: one verified signature
+	@$(MAKE) --no-print-directory -j2 build sdk
 	@exec bin/sigil-dev demo --data .demo --sdk $(SDK)
 
 .PHONY: test

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 )
 
 func TestLockIsExclusive(t *testing.T) {
@@ -70,6 +72,12 @@ func TestReplaceLeavesTheOldOnFailure(t *testing.T) {
 	}
 	if names, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(names) != 0 {
 		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestDatabaseFile(t *testing.T) {
+	if databaseFile != sqlitestore.FileName {
+		t.Errorf("%q, the control plane calls it %q", databaseFile, sqlitestore.FileName)
 	}
 }
 

@@ -15,10 +15,11 @@ import (
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/adminkey"
 	"github.com/sigilkeys/sigil/internal/authority"
-	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 )
 
-const databaseFile = sqlitestore.FileName
+// databaseFile is sqlitestore.FileName; a test compares them. Its package
+// isn't imported for a name: the database is the control plane's.
+const databaseFile = "sigil.db"
 
 // keyLife is how long the folder's key lives; a later start makes a new one
 // when less than a day of it is left.
