@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,8 +13,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/adminkey"
+	"github.com/sigilkeys/sigil/internal/clienttest"
 )
 
 // A web page reaches localhost by its address or by a name that resolves to
@@ -87,4 +94,75 @@ func TestIsLoopback(t *testing.T) {
 			t.Errorf("%q: %v", address, !want)
 		}
 	}
+}
+
+// TestProxyCommand runs the command as a shell would, and curl against it.
+func TestProxyCommand(t *testing.T) {
+	s, err := service()
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := httptest.NewServer(s)
+	defer api.Close()
+	secret, wallet := newSecretKey(t, s, api.URL)
+	a, _, errOut := testApp(map[string]string{"SIGIL_SECRET_KEY": secret, "SIGIL_API_URL": api.URL})
+	r, w := io.Pipe()
+	a.out = w
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	exit := make(chan int, 1)
+	go func() { exit <- run(ctx, a, []string{"proxy", "--listen", "127.0.0.1:0"}) }()
+	address, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err, errOut)
+	}
+	body := `{"wallet_id":"` + wallet + `","network":"base","message":"hello"}`
+	res, err := http.Post(strings.TrimSpace(address)+"/v1/s2s/sign", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 || res.Header.Get("Sigil-Verified") != "true" || !strings.Contains(string(got), `"signature":"0x`) {
+		t.Errorf("%d %s %v", res.StatusCode, got, err)
+	}
+	if strings.Contains(string(got), secret[10:60]) {
+		t.Error("the secret was sent")
+	}
+	stop()
+	if code := <-exit; code != exitOK {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+}
+
+// newSecretKey makes an organisation with a key and a wallet.
+func newSecretKey(t *testing.T, s *clienttest.Service, address string) (secret, wallet string) {
+	t.Helper()
+	key, err := adminkey.Generate(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := client.NewAdmin(client.AdminConfig{BaseURL: address, Keys: []ed25519.PrivateKey{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	org, err := admin.CreateOrganization(t.Context(), client.NewOrganization{Name: "Proxied", Quorum: 1, TEEs: []client.TEE{s.TEE()},
+		Admins: []client.AdminKey{{Name: "root", PublicKey: hex.EncodeToString(key[32:])}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"*"}
+	k, err := admin.CreateKey(t.Context(), org.Genesis, org.StateKey, client.NewKey{Name: "k", Wallets: all, Networks: all, Methods: all, Expires: time.Now().Add(time.Hour)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(client.Config{BaseURL: address, SecretKey: k.Reveal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Wallets().Create(t.Context(), client.NewWallet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Reveal(), w.ID
 }
