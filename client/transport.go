@@ -82,7 +82,7 @@ func (t *transport) prepare(key ed25519.PrivateKey, method, path, query string, 
 		return c, nil
 	}
 	var err error
-	if c.ID, err = canon.NewUUID(t.random); err != nil {
+	if c.ID, err = canon.NewOrderedUUID(t.now(), t.random); err != nil {
 		return nil, err
 	}
 	if c.header, err = c.Sign(key); err != nil {

@@ -29,6 +29,9 @@ const startTimeout = time.Minute
 
 func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	debug.SetTraceback("none") // a crash must not print stacks with arguments
+	// Memory that held keys is collected every 100 ms of use anyway
+	// (secret.Nudger); between those, collecting early costs and gains nothing.
+	debug.SetGCPercent(800)
 	if err := secret.Harden(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"time"
 )
 
 // UUID is an RFC 9562 identifier: 16 bytes in records, lower-case text with
@@ -18,6 +19,20 @@ func NewUUID(random io.Reader) (UUID, error) {
 	}
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
+	return u, nil
+}
+
+// NewOrderedUUID returns a version 7 UUID: 48 bits of unix milliseconds, then
+// randomness. Ids that are made one after the other stand beside each other
+// in an index, which makes storing them several times cheaper.
+func NewOrderedUUID(now time.Time, random io.Reader) (UUID, error) {
+	u, err := NewUUID(random)
+	if err != nil {
+		return UUID{}, err
+	}
+	ms := uint64(now.UnixMilli())
+	u[0], u[1], u[2], u[3], u[4], u[5] = byte(ms>>40), byte(ms>>32), byte(ms>>24), byte(ms>>16), byte(ms>>8), byte(ms)
+	u[6] = u[6]&0x0f | 0x70
 	return u, nil
 }
 

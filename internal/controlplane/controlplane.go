@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -52,6 +53,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
+	// The live heap is a few MB, so the default of 100 would collect after
+	// every hundred requests.
+	debug.SetGCPercent(800)
 	st, err := sqlitestore.Open(ctx, cfg.DataDir)
 	if err != nil {
 		return err

@@ -238,22 +238,8 @@ func (s *Server) credential(c *call) (reply, error) {
 	return ok(http.StatusOK, api.Credential{Organization: *out, KeyID: c.key.KeyID, Grant: c.key.Envelope})
 }
 
-func (s *Server) wallet(w *signing.Wallet) (*api.Wallet, error) {
-	out := &api.Wallet{ID: w.ID.String(), Label: w.Label, Addresses: map[string]string{}, PublicKeys: map[string]string{},
-		Certificate: w.Signed, CreatedAt: w.Created}
-	for _, n := range s.Networks.List() {
-		k, has := w.Certificate.Key(n.Curve)
-		if !has {
-			continue
-		}
-		address, err := n.Codec.Address(k.PublicKey)
-		if err != nil {
-			return nil, err
-		}
-		out.Addresses[n.Slug] = address
-		out.PublicKeys[n.Curve.String()] = hex.EncodeToString(k.PublicKey)
-	}
-	return out, nil
+func wallet(w *signing.Wallet) *api.Wallet {
+	return &api.Wallet{ID: w.ID.String(), Label: w.Label, Addresses: w.Addresses, PublicKeys: w.PublicKeys, Certificate: w.Signed, CreatedAt: w.Created}
 }
 
 func (s *Server) listWallets(c *call) (reply, error) {
@@ -267,15 +253,11 @@ func (s *Server) listWallets(c *call) (reply, error) {
 	}
 	out := api.List[api.Wallet]{Items: []api.Wallet{}, Total: total, Limit: p.Limit, Offset: p.Offset}
 	for i := range rows {
-		w, err := signing.OpenWallet(&rows[i])
+		w, err := signing.OpenWallet(&rows[i], s.Networks)
 		if err != nil {
 			return reply{}, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify", rows[i].ID)
 		}
-		item, err := s.wallet(w)
-		if err != nil {
-			return reply{}, err
-		}
-		out.Items = append(out.Items, *item)
+		out.Items = append(out.Items, *wallet(w))
 	}
 	return ok(http.StatusOK, out)
 }
@@ -289,11 +271,7 @@ func (s *Server) getWallet(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out, err := s.wallet(w)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusOK, out)
+	return ok(http.StatusOK, wallet(w))
 }
 
 // createWalletBody mirrors the workload's: decoded here for precise errors.
@@ -313,10 +291,7 @@ func (s *Server) createWallet(c *call) (reply, error) {
 	if err := deniedBy(o); err != nil {
 		return reply{}, err
 	}
-	out, err := s.wallet(o.Wallet)
-	if err != nil {
-		return reply{}, err
-	}
+	out := wallet(o.Wallet)
 	ref := receiptRef(o)
 	out.Receipt = &ref
 	return ok(http.StatusCreated, out)
@@ -361,7 +336,7 @@ func (s *Server) sign(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	key, has := w.Certificate.Key(n.Curve)
+	publicKey, has := w.PublicKeys[n.Curve.String()]
 	if !has {
 		return reply{}, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
 	}
@@ -372,12 +347,8 @@ func (s *Server) sign(c *call) (reply, error) {
 	if err := deniedBy(o); err != nil {
 		return reply{}, err
 	}
-	address, err := n.Codec.Address(key.PublicKey)
-	if err != nil {
-		return reply{}, err
-	}
 	return ok(http.StatusOK, api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
-		Address: address, PublicKey: hex.EncodeToString(key.PublicKey), Receipt: receiptRef(o)})
+		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)})
 }
 
 func (s *Server) getReceipt(c *call) (reply, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type ticket struct {
 	done    chan struct{}
 	results []store.Commit
 	tree    *receipt.Tree
+	leaves  []*receipt.Leaf
+	signed  *receipt.Batch
 	err     error
 }
 
@@ -87,6 +90,8 @@ func (c *Committer) Run(ctx context.Context) {
 			c.drain()
 			return
 		case <-c.wake:
+			// As in teelink's writer: who can run now joins this commit.
+			runtime.Gosched()
 			c.drain()
 		}
 	}
@@ -150,6 +155,7 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 	n := len(t.batch.Items)
 	out := store.CommitBatch{Decisions: make([]store.Decision, n), Wallets: make([]*store.Wallet, n)}
 	hashes := make([][32]byte, n)
+	t.signed, t.leaves = batch, make([]*receipt.Leaf, n)
 	for i := range t.batch.Items {
 		it := &t.batch.Items[i]
 		hashes[i] = receipt.LeafHash(it.Leaf)
@@ -157,6 +163,7 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 		if err != nil {
 			return store.CommitBatch{}, err
 		}
+		t.leaves[i] = leaf
 		d := &out.Decisions[i]
 		*d = store.Decision{
 			ID: leaf.ID, Organization: leaf.Organization, KeyID: authority.KeyID(leaf.Credential), RequestID: leaf.RequestID,

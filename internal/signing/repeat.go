@@ -99,7 +99,15 @@ func (s *Service) stored(ctx context.Context, d *store.Decision) (*Outcome, erro
 	if err != nil {
 		return nil, err
 	}
-	return s.outcome(ctx, d, proof)
+	leaf, err := receipt.DecodeLeaf(d.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("stored leaf: %w", err)
+	}
+	batch, _, _, err := receipt.DecodeBatch(proof.Batch)
+	if err != nil {
+		return nil, fmt.Errorf("stored batch: %w", err)
+	}
+	return s.outcome(ctx, d, leaf, batch.Statement, proof)
 }
 
 // Receipt rebuilds the receipt of a committed decision.
@@ -114,16 +122,9 @@ func (s *Service) Receipt(ctx context.Context, d *store.Decision) (*receipt.Rece
 	return &receipt.Receipt{Leaf: d.Leaf, Index: uint32(d.Index), Path: receipt.NewTreeOfHashes(b.Hashes).Path(d.Index), Batch: b.Signed}, nil
 }
 
-func (s *Service) outcome(ctx context.Context, d *store.Decision, proof *receipt.Receipt) (*Outcome, error) {
-	leaf, err := receipt.DecodeLeaf(d.Leaf)
-	if err != nil {
-		return nil, fmt.Errorf("stored leaf: %w", err)
-	}
-	batch, _, _, err := receipt.DecodeBatch(proof.Batch)
-	if err != nil {
-		return nil, fmt.Errorf("stored batch: %w", err)
-	}
-	out := &Outcome{Decision: d, Leaf: leaf, Receipt: proof.Encode(), Evidence: batch.Statement}
+func (s *Service) outcome(ctx context.Context, d *store.Decision, leaf *receipt.Leaf, statement [32]byte, proof *receipt.Receipt) (*Outcome, error) {
+	out := &Outcome{Decision: d, Leaf: leaf, Receipt: proof.Encode(), Evidence: statement}
+	var err error
 	if leaf.Network != "" {
 		out.Network, _ = s.networks.Lookup(leaf.Network)
 	}

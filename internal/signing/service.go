@@ -3,6 +3,7 @@ package signing
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,6 +74,9 @@ type Wallet struct {
 	Digest      [32]byte
 	Certificate *receipt.WalletCertificate
 	Signed      []byte // the certificate's bytes
+	// Addresses by network, and public keys by curve in hex.
+	Addresses  map[string]string
+	PublicKeys map[string]string
 }
 
 // maxCached bounds each of the two maps.
@@ -149,7 +153,7 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if w, err = OpenWallet(row); err != nil {
+	if w, err = OpenWallet(row, s.networks); err != nil {
 		return nil, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify: %v", id, err)
 	}
 	s.mu.Lock()
@@ -161,8 +165,8 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	return w, nil
 }
 
-// OpenWallet decodes a stored wallet.
-func OpenWallet(row *store.Wallet) (*Wallet, error) {
+// OpenWallet decodes a stored wallet and derives its addresses.
+func OpenWallet(row *store.Wallet, networks *chain.Registry) (*Wallet, error) {
 	r, err := receipt.DecodeWalletRecord(row.Record)
 	if err != nil {
 		return nil, err
@@ -174,7 +178,19 @@ func OpenWallet(row *store.Wallet) (*Wallet, error) {
 	if cert.Wallet != row.ID || cert.Organization != row.Organization {
 		return nil, errors.New("the certificate is of another wallet")
 	}
-	return &Wallet{Wallet: row, Digest: sha256.Sum256(row.Record), Certificate: cert, Signed: r.Certificate}, nil
+	w := &Wallet{Wallet: row, Digest: sha256.Sum256(row.Record), Certificate: cert, Signed: r.Certificate,
+		Addresses: map[string]string{}, PublicKeys: map[string]string{}}
+	for _, n := range networks.List() {
+		k, has := cert.Key(n.Curve)
+		if !has {
+			continue
+		}
+		if w.Addresses[n.Slug], err = n.Codec.Address(k.PublicKey); err != nil {
+			return nil, err
+		}
+		w.PublicKeys[n.Curve.String()] = hex.EncodeToString(k.PublicKey)
+	}
+	return w, nil
 }
 
 func unavailable(err error) error {
@@ -229,8 +245,8 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	if r := t.results[o.Index]; !r.Won {
 		return s.conflict(ctx, c, r.Stored, o.Item().Leaf)
 	}
-	path := t.tree.Path(o.Index)
-	return s.outcome(ctx, t.results[o.Index].Stored, &receipt.Receipt{Leaf: o.Item().Leaf, Index: uint32(o.Index), Path: path, Batch: o.Batch.Signed})
+	proof := &receipt.Receipt{Leaf: o.Item().Leaf, Index: uint32(o.Index), Path: t.tree.Path(o.Index), Batch: o.Batch.Signed}
+	return s.outcome(ctx, t.results[o.Index].Stored, t.leaves[o.Index], t.signed.Statement, proof)
 }
 
 // ask sends the request over the link, with missing objects put once.

@@ -166,7 +166,7 @@ func (s *Service) allow(l *receipt.Leaf, output []byte, kind teelink.ResultKind,
 
 func (s *Service) item(l *receipt.Leaf, kind teelink.ResultKind, result []byte, explanation string) (teelink.Item, error) {
 	var err error
-	if l.ID, err = canon.NewUUID(s.args.Random); err != nil {
+	if l.ID, err = canon.NewOrderedUUID(s.args.Now(), s.args.Random); err != nil {
 		return teelink.Item{}, err
 	}
 	record, err := l.Encode()

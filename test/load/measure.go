@@ -63,7 +63,7 @@ func prepare(info devstack.Info, n int) ([]signedRequest, error) {
 
 func prepareOne(key ed25519.PrivateKey, wallet string, i int) (signedRequest, error) {
 	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":"base","message":"load %d"}`, wallet, i)
-	id, err := canon.NewUUID(rand.Reader)
+	id, err := canon.NewOrderedUUID(time.Now(), rand.Reader)
 	if err != nil {
 		return signedRequest{}, err
 	}

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -73,7 +74,7 @@ func (c *commit) decisions(ctx context.Context, row int64, b *store.CommitBatch)
 }
 
 func (c *commit) insert(ctx context.Context, d *store.Decision) (bool, error) {
-	res, err := c.decision.ExecContext(ctx, d.ID[:], d.Organization[:], d.KeyID, d.RequestID[:], idempotencyColumn(d.Idempotency),
+	res, err := c.decision.ExecContext(ctx, d.ID[:], d.Organization[:], keyColumn(d.KeyID), d.RequestID[:], idempotencyColumn(d.Idempotency),
 		d.Leaf, int64(d.ResultKind), d.Result, d.Explanation, d.Batch, d.Index)
 	if err != nil {
 		return false, err
@@ -83,11 +84,21 @@ func (c *commit) insert(ctx context.Context, d *store.Decision) (bool, error) {
 }
 
 func (c *commit) winner(ctx context.Context, d *store.Decision) (*store.Decision, error) {
-	w, err := scanDecision(c.byRequest.QueryRowContext(ctx, d.RequestID[:], d.KeyID))
+	w, err := scanDecision(c.byRequest.QueryRowContext(ctx, d.RequestID[:], keyColumn(d.KeyID)))
 	if errors.Is(err, store.ErrNotFound) && d.Idempotency != [32]byte{} {
-		return scanDecision(c.byIdempotency.QueryRowContext(ctx, d.Idempotency[:], d.KeyID))
+		return scanDecision(c.byIdempotency.QueryRowContext(ctx, d.Idempotency[:], keyColumn(d.KeyID)))
 	}
 	return w, err
+}
+
+// keyColumn is a key id in 16 bytes: it stands in two indexes of every row.
+// What isn't hex has no row.
+func keyColumn(keyID string) []byte {
+	b, err := hex.DecodeString(keyID)
+	if err != nil {
+		return []byte(keyID)
+	}
+	return b
 }
 
 func idempotencyColumn(digest [32]byte) []byte {
@@ -99,24 +110,24 @@ func idempotencyColumn(digest [32]byte) []byte {
 
 func scanDecision(row scanner) (*store.Decision, error) {
 	d := &store.Decision{}
-	var id, org, request, idempotency []byte
-	err := row.Scan(&id, &org, &d.KeyID, &request, &idempotency, &d.Leaf, &d.ResultKind, &d.Result, &d.Explanation, &d.Batch, &d.Index)
+	var id, org, key, request, idempotency []byte
+	err := row.Scan(&id, &org, &key, &request, &idempotency, &d.Leaf, &d.ResultKind, &d.Result, &d.Explanation, &d.Batch, &d.Index)
 	if err != nil {
 		return nil, mapError(err)
 	}
-	d.ID, d.Organization, d.RequestID = uuid(id), uuid(org), uuid(request)
+	d.ID, d.Organization, d.RequestID, d.KeyID = uuid(id), uuid(org), uuid(request), hex.EncodeToString(key)
 	copy(d.Idempotency[:], idempotency)
 	return d, nil
 }
 
 // DecisionByRequest implements store.Store.
 func (s *Store) DecisionByRequest(ctx context.Context, keyID string, request canon.UUID) (*store.Decision, error) {
-	return scanDecision(s.stmt.byRequest.QueryRowContext(ctx, request[:], keyID))
+	return scanDecision(s.stmt.byRequest.QueryRowContext(ctx, request[:], keyColumn(keyID)))
 }
 
 // DecisionByIdempotency implements store.Store.
 func (s *Store) DecisionByIdempotency(ctx context.Context, keyID string, digest [32]byte) (*store.Decision, error) {
-	return scanDecision(s.stmt.byIdempotency.QueryRowContext(ctx, digest[:], keyID))
+	return scanDecision(s.stmt.byIdempotency.QueryRowContext(ctx, digest[:], keyColumn(keyID)))
 }
 
 // Decision implements store.Store.

@@ -17,13 +17,13 @@ CREATE INDEX wallets_by_organization ON wallets (organization_id, created, id);
 CREATE TABLE batches (
   id INTEGER PRIMARY KEY, instance BLOB NOT NULL, number BIGINT NOT NULL, signed BLOB NOT NULL, hashes BLOB NOT NULL, UNIQUE (instance, number)
 );
--- One row per decision. The two unique indexes are what makes a request id
+-- One row per decision, in the order of their commits. The two unique indexes are what makes a request id
 -- and an Idempotency-Key mean one decision for ever.
 CREATE TABLE decisions (
-  id BLOB PRIMARY KEY, organization_id BLOB NOT NULL, key_id TEXT NOT NULL, request_id BLOB NOT NULL, idempotency BLOB,
+  id BLOB NOT NULL UNIQUE, organization_id BLOB NOT NULL, key_id BLOB NOT NULL, request_id BLOB NOT NULL, idempotency BLOB,
   leaf BLOB NOT NULL, result_kind BIGINT NOT NULL, result BLOB, explanation TEXT NOT NULL,
   batch BIGINT NOT NULL, idx BIGINT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE UNIQUE INDEX decisions_by_request ON decisions (request_id, key_id);
 CREATE UNIQUE INDEX decisions_by_idempotency ON decisions (idempotency, key_id) WHERE idempotency IS NOT NULL;
 CREATE TABLE evidence (
