@@ -56,7 +56,7 @@ export class Reader {
   }
   fixed(n: number): Uint8Array {
     if (this.#rest.length < n) throw new FormatError('truncated');
-    const b = this.#rest.slice(0, n);
+    const b = Uint8Array.from(this.#rest.subarray(0, n)); // a copy, of Buffers too
     this.#rest = this.#rest.subarray(n);
     return b;
   }
@@ -69,12 +69,7 @@ export class Reader {
     return this.fixed(n);
   }
   text(max: number): string {
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.bytes(max));
-    } catch (e) {
-      if (e instanceof FormatError) throw e;
-      throw new FormatError('text is not valid UTF-8');
-    }
+    return decodeUTF8(this.bytes(max));
   }
   count(max: number): number {
     const n = this.u32();
@@ -86,15 +81,46 @@ export class Reader {
   }
 }
 
-/** Parses canonical JSON: what it returns prints as exactly the same text.
- * Duplicate members, other orders, spaces and escapes fail that. */
-export function parseCanonical(text: string): unknown {
+/** Strict UTF-8. */
+export function decodeUTF8(b: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(b);
+  } catch {
+    throw new FormatError('not valid UTF-8');
+  }
+}
+
+/** Parses JSON as JSON.parse does, but refuses members that stand twice in
+ * one object, of which another reader might see the other, and lone
+ * surrogates. */
+export function parseJSON(text: string): unknown {
   let v: unknown;
   try {
     v = JSON.parse(text);
   } catch {
     throw new FormatError('not JSON');
   }
+  const open: (Set<string> | undefined)[] = []; // names so far; undefined in lists
+  let atName = false;
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/gs)) {
+    if (token === '{' || token === '[') open.push(token === '{' ? new Set() : undefined);
+    if (token === '}' || token === ']') open.pop();
+    if (token.startsWith('"')) {
+      const s = token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1);
+      if (!s.isWellFormed()) throw new FormatError('a string has lone surrogates');
+      if (atName && open.at(-1)!.has(s)) throw new FormatError('a member stands twice');
+      if (atName) open.at(-1)!.add(s);
+    }
+    atName = (token === '{' || token === ',') && open.at(-1) !== undefined;
+  }
+  return v;
+}
+
+/** Parses canonical JSON: what it returns prints as exactly the same text.
+ * Duplicate members, other orders, spaces and escapes fail that. */
+export function parseCanonical(text: string): unknown {
+  if (typeof text !== 'string') throw new FormatError('missing');
+  const v = parseJSON(text);
   if (JSON.stringify(v) !== text) throw new FormatError('not canonical JSON');
   return v;
 }

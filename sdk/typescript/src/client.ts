@@ -1,4 +1,4 @@
-import { equal, hex, isUUID, sha256 } from './canon.js';
+import { equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
@@ -6,7 +6,8 @@ import { family, messageBytes, networkSlugs, type Message } from './networks.js'
 import { zero32, type WalletCertificate } from './receipt.js';
 import { parseToken, type Token } from './token.js';
 import { Transport, type TransportOptions } from './transport.js';
-import { checkLeaf, evidenceOf, object, openCredential, openReceipt, openWallet, string, type OpenedReceipt, type Root } from './trust.js';
+import { checkLeaf, evidenceOf, object, openCredential, openReceipt, openWallet, string, type Expected, type OpenedReceipt, type Root } from './trust.js';
+import { decidedAt, receiptView, type Receipt } from './view.js';
 
 /** Options of a client. */
 export interface SigilS2SOptions extends TransportOptions {
@@ -33,6 +34,7 @@ export interface SignOptions {
 export interface Verified {
   readonly organizationId: string;
   readonly genesisDigest: string;
+  readonly grantDigest: string;
   readonly stateKey: string;
   readonly batchNumber: bigint;
   readonly decidedAt: Date;
@@ -63,6 +65,13 @@ export interface CreatedWallet extends Wallet {
   readonly verified: Verified;
 }
 
+export interface WalletList {
+  readonly items: readonly Wallet[];
+  readonly total: number;
+  readonly limit: number;
+  readonly offset: number;
+}
+
 /** A bounded map that forgets the oldest. */
 class Cache<V> extends Map<string, V> {
   override set(key: string, value: V): this {
@@ -79,7 +88,11 @@ export class SigilS2S {
   readonly wallets = {
     create: (options: { label?: string; idempotencyKey?: string } = {}): Promise<CreatedWallet> => this.#createWallet(options),
     get: async (id: string): Promise<Wallet> => this.#wallet(await this.#trusted(), await this.#t.call({ method: 'GET', path: `/v1/s2s/wallets/${requireUUID(id, 'id')}` }), id).view,
-    list: (options: { limit?: number; offset?: number } = {}): Promise<{ items: Wallet[]; total: number }> => this.#listWallets(options),
+    list: (options: { limit?: number; offset?: number } = {}): Promise<WalletList> => this.#listWallets(options),
+  };
+  /** Receipts of the organisation. */
+  readonly receipts = {
+    get: (id: string): Promise<Receipt> => this.#getReceipt(id),
   };
   readonly #token: Token;
   readonly #t: Transport;
@@ -101,13 +114,13 @@ export class SigilS2S {
   async sign(options: SignOptions): Promise<SignResult> {
     const walletId = requireUUID(options.walletId, 'walletId');
     const f = family(options.network);
+    const message = messageOf(options);
     const root = await this.#trusted();
     const publicKey = (await this.#certificate(root, walletId)).keys.get(f.curve);
     if (!publicKey) throw new SigilConfigError('curve_mismatch', `the wallet has no ${f.curve} key, which ${options.network} needs`);
-    const message = messageOf(options);
     const prepared = f.prepare(options.network, publicKey, message, messageBytes(message));
     const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify({ wallet_id: walletId, network: options.network, ...message }), idempotencyKey: options.idempotencyKey });
-    const expected = { kind: 1, request, wallet: walletId, method: 'signMessage', network: options.network };
+    const expected = { kind: 1, request, wallet: walletId, method: 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest };
     const data = object(await this.#send(root, request, expected), 'reply');
     const signature = string(data, 'signature');
     if (!f.verify(publicKey, prepared.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign the message under the wallet's certified key");
@@ -116,7 +129,7 @@ export class SigilS2S {
       if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
     }
     const opened = await this.#receipt(root, data['receipt']);
-    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest, outputDigest: sha256(signature) }, this.#t.now());
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
     return { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
   }
 
@@ -139,20 +152,35 @@ export class SigilS2S {
     const root = await this.#trusted();
     const body = JSON.stringify(options.label === undefined ? {} : { label: options.label });
     const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/wallets', body, idempotencyKey: options.idempotencyKey });
-    const expected = { kind: 2, request, method: 'createWallet', network: '' };
+    const expected = { kind: 2, request, method: 'createWallet', network: '', payloadDigest: sha256(body), intentDigest: zero32 };
     const data = object(await this.#send(root, request, expected), 'reply');
     const opened = await this.#receipt(root, data['receipt']);
     const id = opened.leaf.wallet;
     const { view, signed } = this.#wallet(root, data, id);
-    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, wallet: id, decision: 1, payloadDigest: sha256(body), intentDigest: zero32, outputDigest: sha256(signed) }, this.#t.now());
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, wallet: id, decision: 1, outputDigest: sha256(signed) }, this.#t.now());
     return { ...view, receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
   }
 
-  async #listWallets(options: { limit?: number; offset?: number }): Promise<{ items: Wallet[]; total: number }> {
+  async #listWallets(options: { limit?: number; offset?: number }): Promise<WalletList> {
+    const limit = options.limit ?? 50, offset = options.offset ?? 0;
+    if (!Number.isSafeInteger(limit) || !Number.isSafeInteger(offset) || limit < 1 || offset < 0) throw new SigilConfigError('invalid_argument', 'limit and offset are whole numbers, limit at least 1');
     const root = await this.#trusted();
-    const data = object(await this.#t.call({ method: 'GET', path: '/v1/s2s/wallets', query: `limit=${options.limit ?? 50}&offset=${options.offset ?? 0}` }), 'reply');
-    if (!Array.isArray(data['items']) || typeof data['total'] !== 'number') throw broken('response_invalid', 'the reply is not a list');
-    return { items: data['items'].map((w) => this.#wallet(root, w, string(object(w, 'wallet'), 'id')).view), total: data['total'] };
+    const data = object(await this.#t.call({ method: 'GET', path: '/v1/s2s/wallets', query: `limit=${limit}&offset=${offset}` }), 'reply');
+    const { items, total } = data;
+    if (!Array.isArray(items) || items.length > limit || !Number.isSafeInteger(total)) throw broken('response_invalid', 'the reply is not a list');
+    return { items: items.map((w) => this.#wallet(root, w, string(object(w, 'wallet'), 'id')).view), total: total as number, limit, offset };
+  }
+
+  async #getReceipt(id: string): Promise<Receipt> {
+    requireUUID(id, 'id');
+    const root = await this.#trusted();
+    const data = object(await this.#t.call({ method: 'GET', path: `/v1/receipts/${id}` }), 'reply');
+    const opened = await openReceipt(root, string(data, 'proof'), () => Promise.resolve(evidenceOf(data['evidence'])));
+    if (opened.leaf.id !== id) throw broken('receipt_mismatch', 'another receipt than was asked for', 'id');
+    if (opened.leaf.organization !== root.genesis.organizationId || !equal(opened.leaf.genesis, root.genesis.digest)) {
+      throw broken('receipt_mismatch', 'a receipt of another organisation', 'organization');
+    }
+    return receiptView(opened);
   }
 
   /** Verifies a wallet's certificate; addresses come from it alone. */
@@ -166,13 +194,11 @@ export class SigilS2S {
       const key = certificate.keys.get(family(slug).curve);
       if (key) addresses[slug] = family(slug).address(key);
     }
-    const shown = object(o['addresses'], 'addresses');
-    for (const [slug, address] of Object.entries(addresses)) {
-      if (shown[slug] !== undefined && shown[slug] !== address) throw broken('response_mismatch', "the address isn't that of the certified key", slug);
-    }
-    if (o['id'] !== id) throw broken('response_mismatch', 'the reply names another wallet', 'id');
     const publicKeys = Object.fromEntries([...certificate.keys].map(([curve, key]) => [curve, hex(key)]));
-    return { view: { id, label: typeof o['label'] === 'string' ? o['label'] : '', addresses, publicKeys }, signed: new Uint8Array(Buffer.from(encoded, 'base64')) };
+    if (o['id'] !== id) throw broken('response_mismatch', 'the reply names another wallet', 'id');
+    requireSame(object(o['addresses'], 'addresses'), addresses, 'address');
+    requireSame(object(o['public_keys'], 'public_keys'), publicKeys, 'public_key');
+    return { view: { id, label: typeof o['label'] === 'string' ? o['label'] : '', addresses, publicKeys }, signed: unbase64(encoded) };
   }
 
   async #certificate(root: Root, id: string): Promise<WalletCertificate> {
@@ -191,35 +217,61 @@ export class SigilS2S {
   }
 
   /** Sends a request for a decision. A denial is believed with its receipt only. */
-  async #send(root: Root, request: SignedRequest, expected: { kind: number; wallet?: string; method: string; network: string }): Promise<unknown> {
+  async #send(root: Root, request: SignedRequest, expected: Omit<Expected, 'wallet' | 'decision' | 'outputDigest'> & { wallet?: string }): Promise<unknown> {
     try {
       return await this.#t.send(request);
     } catch (e) {
       const details = e instanceof SigilApiError ? e.details : undefined;
       if (!(e instanceof SigilApiError) || typeof details !== 'object' || details === null || !('receipt' in details)) throw e;
       const opened = await this.#receipt(root, details.receipt);
-      checkLeaf(root, this.#token, opened.leaf, { ...expected, request, wallet: expected.wallet ?? opened.leaf.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
-      if (opened.leaf.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
-      throw new SigilPolicyError(e, opened.leaf.id);
+      const l = opened.leaf;
+      if (l.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
+      // What the workload refuses to decode, its receipt names by the body.
+      const decoded = undecoded.has(l.reason) ? { payloadDigest: sha256(request.body), intentDigest: zero32 } : {};
+      checkLeaf(root, this.#token, l, { ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
+      throw new SigilPolicyError(e, receiptView(opened));
     }
   }
 
-  #receipt(root: Root, ref: unknown): Promise<OpenedReceipt> {
-    return openReceipt(root, string(object(ref, 'receipt'), 'proof'), async (statement) => {
-      const known = this.#evidence.get(statement);
-      if (known) return known;
-      const data = object(await this.#t.call({ method: 'GET', path: `/v1/attestation/${statement}` }), 'reply');
-      const evidence = evidenceOf(data['evidence']);
-      if (!equal(sha256(evidence.statement), new Uint8Array(Buffer.from(statement, 'hex')))) throw new SigilVerificationError('evidence_invalid', 'evidence of another statement');
-      this.#evidence.set(statement, evidence);
-      return evidence;
-    });
+  async #receipt(root: Root, ref: unknown): Promise<OpenedReceipt> {
+    if (ref === undefined || ref === null) throw broken('receipt_invalid', 'the reply has no receipt');
+    const o = object(ref, 'receipt');
+    let used = '';
+    try {
+      const opened = await openReceipt(root, string(o, 'proof'), (statement) => this.#findEvidence(used = statement));
+      if (o['id'] !== opened.leaf.id) throw broken('receipt_mismatch', 'the reply names another receipt', 'id');
+      return opened;
+    } catch (e) {
+      // A token that was refused isn't kept: the next one may be good.
+      if (e instanceof SigilVerificationError && e.code.startsWith('evidence_')) this.#evidence.delete(used);
+      throw e;
+    }
+  }
+
+  async #findEvidence(statement: string): Promise<Evidence> {
+    const known = this.#evidence.get(statement);
+    if (known) return known;
+    const data = object(await this.#t.call({ method: 'GET', path: `/v1/attestation/${statement}` }), 'reply');
+    const evidence = evidenceOf(data['evidence']);
+    this.#evidence.set(statement, evidence);
+    return evidence;
+  }
+}
+
+/** Reasons of denials for which nothing was decoded. */
+const undecoded: ReadonlySet<string> = new Set(['message_is_transaction', 'message_is_digest']);
+
+/** What the service shows must be what was computed from the certificate; it
+ * may show less, or networks that this SDK doesn't know. */
+function requireSame(shown: Record<string, unknown>, own: Record<string, string>, field: string): void {
+  for (const [name, value] of Object.entries(own)) {
+    if (shown[name] !== undefined && shown[name] !== value) throw broken('response_mismatch', `the ${name} ${field} isn't that of the certified key`, field);
   }
 }
 
 function summary(root: Root, r: OpenedReceipt, replayed: boolean): Verified {
-  return { organizationId: root.genesis.organizationId, genesisDigest: hex(root.genesis.digest), stateKey: hex(root.grant.stateKey), batchNumber: r.batch.number,
-    decidedAt: new Date(Number(r.leaf.time / 1000n)), attested: r.attested, replayed };
+  return { organizationId: root.genesis.organizationId, genesisDigest: hex(root.genesis.digest), grantDigest: hex(root.grant.digest), stateKey: hex(root.grant.stateKey), batchNumber: r.batch.number,
+    decidedAt: decidedAt(r), attested: r.attested, replayed };
 }
 
 function requireUUID(v: string, name: string): string {
@@ -228,6 +280,7 @@ function requireUUID(v: string, name: string): string {
 }
 
 function messageOf(o: SignOptions): Message {
+  if (typeof o.message !== 'string' && !(o.message instanceof Uint8Array)) throw new SigilConfigError('invalid_argument', 'message must be text or a Uint8Array');
   if (typeof o.message === 'string' && !o.message.isWellFormed()) throw new SigilConfigError('invalid_encoding', 'the message has lone surrogates');
   return {
     ...(typeof o.message === 'string' ? { message: o.message } : { message: hex(o.message), message_encoding: 'hex' as const }),

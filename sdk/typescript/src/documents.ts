@@ -1,4 +1,4 @@
-import { FormatError, hex, integer, isUUID, list, members, parseCanonical, sha256, text, unbase64, unhex } from './canon.js';
+import { FormatError, decodeUTF8, hex, integer, isUUID, list, members, parseCanonical, sha256, text, unbase64, unhex } from './canon.js';
 import { keyId, verifyEd25519 } from './keys.js';
 
 /** Reference values of an accepted TEE (docs/FORMATS.md section 3.1). */
@@ -45,11 +45,12 @@ export function pae(type: string, payload: Uint8Array): Uint8Array {
 }
 
 function open(envelope: string, type: string): Opened {
-  if (envelope.length > 32 << 10) throw new FormatError('envelope is too large');
-  const e = members(parseCanonical(envelope), ['payloadType', 'payload', 'signatures'], 'envelope');
+  const parsed = parseCanonical(envelope);
+  if (Buffer.byteLength(envelope) > 32 << 10) throw new FormatError('envelope is too large');
+  const e = members(parsed, ['payloadType', 'payload', 'signatures'], 'envelope');
   if (e['payloadType'] !== type) throw new FormatError(`payload type is not ${type}`);
   const bytes = unbase64(text(e['payload'], 'payload'));
-  const payload = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  const payload = decodeUTF8(bytes);
   const signatures = list(e['signatures'], 16, 'signatures').map((s) => {
     const m = members(s, ['keyid', 'sig'], 'signature');
     return { keyid: text(m['keyid'], 'keyid'), sig: text(m['sig'], 'sig') };
@@ -75,11 +76,16 @@ function name(v: unknown): string {
   return s;
 }
 
+/** A UUID that isn't all zeros. */
+function isId(v: unknown): v is string {
+  return isUUID(v) && /[1-9a-f]/.test(v);
+}
+
 export function verifyGenesis(envelope: string): Genesis {
   const o = open(envelope, typeGenesis);
   const g = members(parseCanonical(o.payload), ['format', 'organization_id', 'name', 'created', 'version', 'previous', 'admins', 'quorum', 'freshness', 'tees'], 'genesis');
   if (g['format'] !== 'sigil.genesis.v1' || g['version'] !== 1 || g['previous'] !== '') throw new FormatError('not a genesis document of this version');
-  if (!isUUID(g['organization_id']) || integer(g['created'], 'created') <= 0) throw new FormatError('organization_id or created is malformed');
+  if (!isId(g['organization_id']) || integer(g['created'], 'created') <= 0) throw new FormatError('organization_id or created is malformed');
   if (members(g['freshness'], ['mode'], 'freshness')['mode'] !== 'unwitnessed') throw new FormatError('freshness mode is not supported by this release');
   const admins = new Map<string, Uint8Array>();
   const adminList = list(g['admins'], 16, 'admins');
@@ -99,7 +105,7 @@ export function verifyGenesis(envelope: string): Genesis {
 
 function tee(v: unknown): TEE {
   const m = members(v, ['kind', 'issuer', 'pki_root_sha256', 'hardware', 'project_id', 'service_account', 'image_digests', 'tee_kek', 'provider_kek'], 'TEE');
-  const strings = (key: string) => list(m[key], 64, key).map((s) => text(s, key));
+  const strings = (key: string) => list(m[key], 1024, key).map((s) => text(s, key));
   if (m['kind'] !== 'confidential-space') throw new FormatError('TEE kind is not supported by this release');
   const pkiRoot = text(m['pki_root_sha256'], 'pki_root_sha256');
   unhex(pkiRoot, 32);
@@ -118,13 +124,16 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   const v = members(parseCanonical(o.payload), ['format', 'organization_id', 'genesis', 'state_key', 'grant_id', 'name', 'credential', 'bearer', 'delegate', 'not_before', 'expires', 'policy'], 'grant');
   if (v['format'] !== 'sigil.grant.v1') throw new FormatError('not a grant of this version');
   if (v['organization_id'] !== genesis.organizationId || v['genesis'] !== hex(genesis.digest)) throw new FormatError('grant of another organisation or genesis');
-  if (!isUUID(v['grant_id']) || typeof v['bearer'] !== 'boolean' || v['delegate'] !== false) throw new FormatError('grant_id, bearer or delegate are malformed');
+  if (!isId(v['grant_id']) || typeof v['bearer'] !== 'boolean' || v['delegate'] !== false) throw new FormatError('grant_id, bearer or delegate are malformed');
   name(v['name']);
   const notBefore = integer(v['not_before'], 'not_before'), expires = integer(v['expires'], 'expires');
   if (notBefore < 0 || expires <= notBefore) throw new FormatError('not_before and expires are malformed');
   const policy = members(v['policy'], ['wallets', 'networks', 'methods'], 'policy');
   for (const key of ['wallets', 'networks', 'methods']) checkList(policy[key], key);
   const wallets = policy['wallets'] as string[], methods = policy['methods'] as string[];
+  if (!wallets.every((w) => w === '*' || isUUID(w)) || !methods.every((m) => ['*', 'signMessage', 'createWallet'].includes(m))) {
+    throw new FormatError('the policy names something else than wallets and methods');
+  }
   if (v['bearer'] && (expires - notBefore > 31 * 86400 || wallets.includes('*') || methods.includes('*') || methods.includes('createWallet'))) {
     throw new FormatError('a bearer grant lives at most 31 days, names its wallets and methods, and creates no wallets');
   }
@@ -134,6 +143,6 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
 
 function checkList(v: unknown, what: string): void {
   const items = list(v, 1000, what).map((s) => text(s, what));
-  if (new Set(items).size !== items.length || items.some((s) => s === '' || s.length > 64) || (items.includes('*') && items.length > 1)) throw new FormatError(`${what} is malformed`);
+  if (new Set(items).size !== items.length || items.some((s) => s === '' || Buffer.byteLength(s) > 64) || (items.includes('*') && items.length > 1)) throw new FormatError(`${what} is malformed`);
 }
 

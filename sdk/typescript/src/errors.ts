@@ -1,3 +1,5 @@
+import type { Receipt } from './view.js';
+
 /** Base class of all errors of the SDK; `code` is stable. */
 export class SigilError extends Error {
   readonly code: string;
@@ -25,19 +27,24 @@ export class SigilVerificationError extends SigilError {
   declare readonly code: VerificationCode;
   /** Field of the receipt or reply, or claim of the evidence, that is off. */
   readonly field: string | undefined;
-  constructor(code: VerificationCode, detail: string, field?: string, options?: ErrorOptions) {
+  /** Why evidence was refused (code evidence_refused): hardware, debug, …; the
+   * same words in every SDK. */
+  readonly reason: string | undefined;
+  constructor(code: VerificationCode, detail: string, field?: string, options?: ErrorOptions & { reason?: string }) {
     super(code, `verification failed: ${code}${field ? ` (${field})` : ''}: ${detail}`, options);
     this.field = field;
+    this.reason = options?.reason;
   }
 }
 
 /** A refusal by the service: its word, unless `receipt` proves a decision. */
 export class SigilApiError extends SigilError {
   readonly status: number;
+  /** Sigil-Request-Id of the reply. */
   readonly requestId: string | undefined;
   readonly details: unknown;
-  constructor(status: number, code: string, message: string, requestId?: string, details?: unknown) {
-    super(code, `${code}: ${message} (HTTP ${status})`);
+  constructor(status: number, code: string, explanation: string, requestId?: string, details?: unknown) {
+    super(code, `${code}: ${explanation} (HTTP ${status})`);
     this.status = status;
     this.requestId = requestId;
     this.details = details;
@@ -48,12 +55,15 @@ export class SigilApiError extends SigilError {
 export class SigilAuthError extends SigilApiError {}
 
 /** The owner's policy, or the rule against blind signing, denied the request;
- * `receiptId` names the verified receipt of that decision. */
+ * `receipt` is the verified receipt of that decision. */
 export class SigilPolicyError extends SigilApiError {
   readonly receiptId: string;
-  constructor(base: SigilApiError, receiptId: string) {
-    super(base.status, base.code, base.message, base.requestId, base.details);
-    this.receiptId = receiptId;
+  readonly receipt: Receipt;
+  constructor(base: SigilApiError, receipt: Receipt) {
+    super(base.status, base.code, '', base.requestId, base.details);
+    this.message = base.message;
+    this.receiptId = receipt.id;
+    this.receipt = receipt;
   }
 }
 

@@ -1,7 +1,7 @@
 import { X509Certificate, verify } from 'node:crypto';
-import { FormatError, hex, sha256 } from './canon.js';
+import { FormatError, base64, decodeUTF8, hex, parseJSON, sha256, unbase64 } from './canon.js';
 import type { Genesis, TEE } from './documents.js';
-import { broken } from './errors.js';
+import { SigilVerificationError, broken } from './errors.js';
 import { decodeStatement, type Statement } from './receipt.js';
 
 /** Audience of evidence tokens; no STS accepts it. */
@@ -29,16 +29,23 @@ function base64url(s: string): Buffer {
   return b;
 }
 
-function parseJSON(b: Buffer): Record<string, unknown> {
-  const v: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(b));
+function parseObject(b: Buffer): Record<string, unknown> {
+  const v = parseJSON(decodeUTF8(b));
   if (typeof v !== 'object' || v === null || Array.isArray(v)) throw new FormatError('not a JSON object');
   return v as Record<string, unknown>;
+}
+
+/** One certificate of the chain, in its one spelling. */
+function certificate(x5c: string): X509Certificate {
+  const c = new X509Certificate(unbase64(x5c));
+  if (base64(c.raw) !== x5c) throw new FormatError('a certificate has trailing bytes');
+  return c;
 }
 
 /** Chain of a PKI token: leaf, intermediate, root; the root is the pinned one. */
 function verifyChain(x5c: unknown, pinned: string, at: number): X509Certificate {
   if (!Array.isArray(x5c) || x5c.length !== 3 || x5c.some((c) => typeof c !== 'string')) throw new FormatError('x5c is not a chain of three certificates');
-  const [leaf, middle, root] = x5c.map((c: string) => new X509Certificate(Buffer.from(c, 'base64'))) as [X509Certificate, X509Certificate, X509Certificate];
+  const [leaf, middle, root] = x5c.map(certificate) as [X509Certificate, X509Certificate, X509Certificate];
   if (hex(sha256(root.raw)) !== pinned) throw new FormatError('the chain ends in another root than the genesis document names');
   for (const c of [leaf, middle, root]) {
     if (Date.parse(c.validFrom) > (at + skew) * 1000 || Date.parse(c.validTo) < (at - skew) * 1000) throw new FormatError('a certificate was not valid at the time');
@@ -55,44 +62,60 @@ export function verifyToken(token: string, pinnedRoot: string, at: number): Reco
   if (token.length > 16384) throw new FormatError('token is too large');
   const parts = token.split('.');
   if (parts.length !== 3) throw new FormatError('not a JWT');
-  const header = parseJSON(base64url(parts[0]!));
-  if (header['alg'] !== 'RS256' || header['crit'] !== undefined) throw new FormatError('alg is not RS256');
+  const header = parseObject(base64url(parts[0]!));
+  if (header['alg'] !== 'RS256') throw new FormatError('alg is not RS256');
+  if (header['typ'] !== undefined && header['typ'] !== 'JWT') throw new FormatError('typ is not JWT');
+  // Members that would move the key or the payload somewhere else.
+  const moved = ['crit', 'jwk', 'jku', 'x5u', 'b64', 'zip', 'enc'].find((m) => m in header);
+  if (moved !== undefined) throw new FormatError(`the header has the member ${moved}`);
   const leaf = verifyChain(header['x5c'], pinnedRoot, at);
   if (leaf.publicKey.asymmetricKeyType !== 'rsa') throw new FormatError('the leaf key is not RSA');
   if (!verify('sha256', Buffer.from(`${parts[0]}.${parts[1]}`), leaf.publicKey, base64url(parts[2]!))) throw new FormatError('the signature does not verify');
-  return parseJSON(base64url(parts[1]!));
+  return parseObject(base64url(parts[1]!));
 }
 
 function object(v: unknown): Record<string, unknown> {
   return typeof v === 'object' && v !== null && !Array.isArray(v) ? (v as Record<string, unknown>) : {};
 }
 
-/** Every claim as the genesis document expects it; the name of the first that isn't. */
-function refusedClaim(claims: Record<string, unknown>, tee: TEE, release: string, nonce: string, at: number): string | undefined {
+const withoutSlash = (v: unknown) => (typeof v === 'string' && v.endsWith('/') ? v.slice(0, -1) : v);
+/** A claim that isn't there, or is there and empty. */
+const empty = (v: unknown) => v === undefined || v === null || (typeof v === 'object' && Object.keys(v).length === 0);
+
+/** Every claim as the genesis document expects it; the first that isn't, with
+ * the reason as every SDK names it. */
+function refusedClaim(claims: Record<string, unknown>, tee: TEE, release: string, nonce: string, at: number): { claim: string; reason: string } | undefined {
   const submods = object(claims['submods']), container = object(submods['container']), gce = object(submods['gce']);
   const support = object(submods['confidential_space'])['support_attributes'];
-  const time = (k: string) => (typeof claims[k] === 'number' ? (claims[k] as number) : NaN);
+  const time = (k: string) => (Number.isSafeInteger(claims[k]) && (claims[k] as number) > 0 ? (claims[k] as number) : NaN);
   const accounts = claims['google_service_accounts'];
   const got = claims['eat_nonce'];
-  const checks: [string, boolean][] = [
-    ['iss', claims['iss'] === tee.issuer],
-    ['aud', claims['aud'] === audience],
-    ['iat', time('iat') <= at + skew],
-    ['nbf', time('nbf') <= at + skew],
-    ['exp', time('exp') > at - skew && time('exp') - time('iat') <= 86400],
-    ['swname', claims['swname'] === 'CONFIDENTIAL_SPACE'],
-    ['hwmodel', typeof claims['hwmodel'] === 'string' && tee.hardware.includes(claims['hwmodel'])],
-    ['secboot', claims['secboot'] === true],
-    ['dbgstat', claims['dbgstat'] === 'disabled-since-boot'],
-    ['support_attributes', Array.isArray(support) && support.includes('STABLE')],
-    ['image_digest', container['image_digest'] === release && tee.imageDigests.includes(release)],
-    ['project_id', gce['project_id'] === tee.projectId],
-    ['service_account', Array.isArray(accounts) && accounts.includes(tee.serviceAccount)],
-    ['cmd_override', container['cmd_override'] === undefined || container['cmd_override'] === null],
-    ['env_override', container['env_override'] === undefined || container['env_override'] === null],
-    ['eat_nonce', got === nonce || (Array.isArray(got) && got.length === 1 && got[0] === nonce)],
+  const life = time('exp') - time('iat'); // NaN where one is missing: no comparison holds
+  const checks: [claim: string, reason: string, passes: boolean][] = [
+    ['iss', 'issuer', withoutSlash(claims['iss']) === withoutSlash(tee.issuer)],
+    ['aud', 'audience', claims['aud'] === audience],
+    ['iat', 'issued_in_future', time('iat') <= at + skew],
+    ['nbf', 'not_yet_valid', time('nbf') <= at + skew],
+    ['exp', 'expired', time('exp') > at - skew],
+    ['exp', 'lifetime', life > 0 && life <= 86400],
+    ['eat_nonce', 'nonce', got === nonce || (Array.isArray(got) && got.length === 1 && got[0] === nonce)],
+    ['swname', 'software_name', claims['swname'] === 'CONFIDENTIAL_SPACE'],
+    ['hwmodel', 'hardware', typeof claims['hwmodel'] === 'string' && claims['hwmodel'] !== '' && tee.hardware.includes(claims['hwmodel'])],
+    ['secboot', 'secure_boot', claims['secboot'] === true],
+    ['dbgstat', 'debug', claims['dbgstat'] === 'disabled-since-boot'],
+    ['support_attributes', 'not_stable', Array.isArray(support) && support.includes('STABLE') && !support.includes('EXPERIMENTAL')],
+    ['image_digest', 'image_digest', container['image_digest'] === release && tee.imageDigests.includes(release)],
+    ['project_id', 'project_id', gce['project_id'] === tee.projectId],
+    ['google_service_accounts', 'service_account', Array.isArray(accounts) && accounts.includes(tee.serviceAccount)],
+    ['cmd_override', 'cmd_override', empty(container['cmd_override'])],
+    ['env_override', 'env_override', empty(container['env_override'])],
   ];
-  return checks.find(([, passes]) => !passes)?.[0];
+  const off = checks.find(([, , passes]) => !passes);
+  return off && { claim: off[0], reason: off[1] };
+}
+
+function refuse(detail: string, claim: string, reason: string): SigilVerificationError {
+  return new SigilVerificationError('evidence_refused', detail, claim, { reason });
 }
 
 /** Verifies evidence for something signed at the given time (unix microseconds)
@@ -106,7 +129,7 @@ export function checkEvidence(genesis: Genesis, evidence: Evidence, release: str
   }
   const at = Number(atMicros / 1_000_000n);
   const tees = genesis.tees.filter((t) => t.imageDigests.includes(release));
-  let last = broken('evidence_refused', `the genesis document doesn't accept the release ${release}`, 'image_digest');
+  let last = refuse(`the genesis document doesn't accept the release ${release}`, 'image_digest', 'image_digest');
   for (const tee of tees) {
     let claims: Record<string, unknown>;
     try {
@@ -120,7 +143,7 @@ export function checkEvidence(genesis: Genesis, evidence: Evidence, release: str
       const seconds = (k: string) => new Date((claims[k] as number) * 1000);
       return { statement, attested: { imageDigest: release, hardware: claims['hwmodel'] as string, projectId: tee.projectId, issued: seconds('iat'), expires: seconds('exp') } };
     }
-    last = broken('evidence_refused', 'the token attests something that the genesis document does not accept', refused);
+    last = refuse("the token attests something that the genesis document doesn't accept", refused.claim, refused.reason);
   }
   throw last;
 }

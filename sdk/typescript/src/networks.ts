@@ -1,6 +1,6 @@
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
-import { hex, sha256 } from './canon.js';
+import { FormatError, decodeUTF8, equal, hex, sha256 } from './canon.js';
 import { SigilConfigError } from './errors.js';
 import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
 
@@ -42,7 +42,7 @@ const evm: Family = {
     return '0x' + [...a].map((c, i) => (parseInt(sum[i]!, 16) >= 8 ? c.toUpperCase() : c)).join('');
   },
   prepare(network, _publicKey, m, bytes) {
-    if (m.message_format !== undefined) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
+    if (m.message_format !== undefined || offchainOnly(m)) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
     const prefix = new TextEncoder().encode(`\x19Ethereum Signed Message:\n${bytes.length}`);
     return { signBytes: keccak_256(new Uint8Array([...prefix, ...bytes])), intentDigest: intent(network, 'eip191', bytes) };
   },
@@ -58,6 +58,7 @@ const solana: Family = {
   curve: 'ed25519',
   address: encodeBase58,
   prepare(network, publicKey, m, bytes) {
+    if (m.message_format === undefined && offchainOnly(m)) config('applicationDomain, requiredSignatories and contentFormat need a messageFormat');
     if (m.message_format === undefined) return { signBytes: bytes, intentDigest: intent(network, 'solana-raw', bytes) };
     return { signBytes: offchain(publicKey, m, bytes), intentDigest: intent(network, m.message_format, bytes) };
   },
@@ -66,6 +67,11 @@ const solana: Family = {
     return raw !== undefined && verifyEd25519(publicKey, signBytes, raw);
   },
 };
+
+/** Whether fields are set that off-chain messages alone have. */
+function offchainOnly(m: Message): boolean {
+  return m.application_domain !== undefined || m.content_format !== undefined || m.required_signatories !== undefined;
+}
 
 const maxHardware = 1232;
 
@@ -76,29 +82,45 @@ function config(message: string): never {
 /** The three layouts of Solana off-chain messages. */
 function offchain(publicKey: Uint8Array, m: Message, text: Uint8Array): Uint8Array {
   const domain = Buffer.concat([Buffer.from([0xff]), Buffer.from('solana offchain')]);
-  const signers = (m.required_signatories ?? []).map((s) => decodeBase58(s, 32) ?? config('a required signatory is no base58 address'));
-  if (signers.length === 0) signers.push(publicKey);
+  if (text.length === 0) config('an off-chain message is not empty');
+  try {
+    decodeUTF8(text);
+  } catch (e) {
+    throw new SigilConfigError('invalid_encoding', `an off-chain message is text: ${(e as FormatError).message}`);
+  }
+  const signers = signatories(publicKey, m.required_signatories ?? []);
   const length = Buffer.alloc(2);
   length.writeUInt16LE(text.length & 0xffff);
   switch (m.message_format) {
     case 'solana-offchain-v0': {
       const app = m.application_domain === undefined ? new Uint8Array(32) : (decodeBase58(m.application_domain, 32) ?? config('applicationDomain is no base58 of 32 bytes'));
       const header = 16 + 1 + 32 + 1 + 1 + 32 * signers.length + 2;
-      return Buffer.concat([domain, Buffer.from([0]), app, Buffer.from([contentFormat(m, text, maxHardware - header), signers.length]), ...signers, length, text]);
+      return Buffer.concat([domain, Buffer.from([0]), app, Buffer.from([contentFormat(m, text, maxHardware - header, 65535), signers.length]), ...signers, length, text]);
     }
     case 'solana-offchain-v0-legacy':
-      return Buffer.concat([domain, Buffer.from([0, contentFormat(m, text, maxHardware - 20)]), length, text]);
+      if (m.application_domain !== undefined || m.required_signatories !== undefined) config('the legacy header has neither applicationDomain nor requiredSignatories');
+      return Buffer.concat([domain, Buffer.from([0, contentFormat(m, text, maxHardware - 20, 65535 - 20)]), length, text]);
     case 'solana-offchain-v1':
+      if (m.application_domain !== undefined || m.content_format !== undefined) config('version 1 has neither applicationDomain nor contentFormat');
       return Buffer.concat([domain, Buffer.from([1, signers.length]), ...signers.sort(Buffer.compare), text]);
     default:
       return config(`message format ${m.message_format} is unknown`);
   }
 }
 
-function contentFormat(m: Message, text: Uint8Array, short: number): number {
+/** The keys that have to sign: distinct, and the wallet's own among them. */
+function signatories(publicKey: Uint8Array, addresses: readonly string[]): Uint8Array[] {
+  if (addresses.length === 0) return [publicKey];
+  const out = addresses.map((s) => decodeBase58(s, 32) ?? config('a required signatory is no base58 address'));
+  if (out.length > 255 || new Set(addresses).size !== out.length) config('requiredSignatories are at most 255, none twice');
+  if (!out.some((s) => equal(s, publicKey))) config("the wallet isn't among the requiredSignatories");
+  return out;
+}
+
+function contentFormat(m: Message, text: Uint8Array, short: number, long: number): number {
   const names = ['ascii', 'utf8', 'utf8-long'];
   const ascii = text.every((c) => c >= 0x20 && c <= 0x7e);
-  const fits = [ascii && text.length <= short, text.length <= short, text.length <= 65535];
+  const fits = [ascii && text.length <= short, text.length <= short, text.length <= long];
   const found = names.findIndex((name, i) => fits[i] && (m.content_format === undefined || m.content_format === name));
   return found >= 0 ? found : config("the text doesn't fit the content format");
 }

@@ -74,18 +74,18 @@ export function openWalletCertificate(signed: Uint8Array): WalletCertificate {
   r.text(128); // release
   r.u64(); // created
   const keys = new Map<string, Uint8Array>();
-  let last = '';
+  let lastCurve = 0, lastPath = '';
   for (let n = r.count(8); n > 0; n--) {
     const curve = r.u8(), kind = r.u8(), path = r.text(128), publicKey = r.bytes(64);
     const name = curveNames[curve];
     if (name === undefined || kind !== 1 || publicKey.length !== publicKeySizes[curve]) throw new FormatError('malformed key');
-    const order = `${curve} ${path}`;
-    if (order <= last) throw new FormatError('keys are out of order');
-    last = order;
+    if (curve < lastCurve || (curve === lastCurve && Buffer.compare(Buffer.from(path), Buffer.from(lastPath)) <= 0)) throw new FormatError('keys are out of order');
+    lastCurve = curve;
+    lastPath = path;
     if (path === '') keys.set(name, publicKey);
   }
   r.close();
-  if (last === '') throw new FormatError('no keys');
+  if (lastCurve === 0) throw new FormatError('no keys');
   requireSignature(stateKey, rec, sig);
   return { organization, genesis, stateKey, wallet, keys };
 }

@@ -70,6 +70,7 @@ export function openWallet(root: Root, certificate: string, wallet: string): Wal
 /** A receipt that is proved up to the evidence. */
 export interface OpenedReceipt {
   readonly leaf: Leaf;
+  readonly proof: string; // base64
   readonly batch: Batch;
   readonly attested: Attested;
 }
@@ -89,7 +90,7 @@ export async function openReceipt(root: Root, proof: string, find: (statement: s
   if (!equal(statement.instanceKey, batch.instanceKey)) throw broken('batch_invalid', "signed by another key than the attested instance's");
   const apart = batch.time - leaf.time;
   if (apart > maxAge || apart < -maxAge) throw broken('receipt_mismatch', 'the decision is of another time than its batch', 'time');
-  return { leaf, batch, attested };
+  return { leaf, proof, batch, attested };
 }
 
 /** What a request implies for its receipt. */
@@ -100,8 +101,8 @@ export interface Expected {
   readonly wallet: string;
   readonly method: string;
   readonly network: string;
-  readonly payloadDigest?: Uint8Array;
-  readonly intentDigest?: Uint8Array;
+  readonly payloadDigest: Uint8Array;
+  readonly intentDigest: Uint8Array;
   readonly outputDigest: Uint8Array;
 }
 
@@ -115,8 +116,8 @@ export function checkLeaf(root: Root, token: Token, l: Leaf, x: Expected, nowMs:
     ['grant', equal(l.grant, root.grant.digest)], ['credential', equal(l.credential, token.key.publicKey)],
     ['wallet', l.wallet === x.wallet], ['method', l.method === x.method], ['network', l.network === x.network],
     ['idempotency_digest', equal(l.idempotencyDigest, key === undefined ? zero32 : sha256(key))],
-    ['payload_digest', x.payloadDigest === undefined || equal(l.payloadDigest, x.payloadDigest)],
-    ['intent_digest', x.intentDigest === undefined || equal(l.intentDigest, x.intentDigest)],
+    ['payload_digest', equal(l.payloadDigest, x.payloadDigest)],
+    ['intent_digest', equal(l.intentDigest, x.intentDigest)],
     ['output_digest', equal(l.outputDigest, x.outputDigest)],
   ];
   const off = fields.find(([, same]) => !same);
