@@ -1,0 +1,54 @@
+package sqlitestore_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+	"github.com/sigilkeys/sigil/internal/store/storetest"
+)
+
+func open(t *testing.T, dir string) *sqlitestore.Store {
+	t.Helper()
+	s, err := sqlitestore.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // closing again is harmless
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	dirs := map[store.Store]string{}
+	storetest.Run(t, storetest.Engine{
+		Open: func(t *testing.T) store.Store {
+			// A path that needs escaping in a file: URL.
+			dir := filepath.Join(t.TempDir(), "data #1 ?%20 folder")
+			s := open(t, dir)
+			dirs[s] = dir
+			return s
+		},
+		Reopen: func(t *testing.T, s store.Store) store.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			next := open(t, dirs[s])
+			dirs[next] = dirs[s]
+			return next
+		},
+	})
+}
+
+func TestFolderIsLocked(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if _, err := sqlitestore.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("second process: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
