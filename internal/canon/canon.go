@@ -198,9 +198,6 @@ func (r *Reader) Count(max int) int {
 	return int(n)
 }
 
-// Rest returns how many bytes are left.
-func (r *Reader) Rest() int { return len(r.rest) }
-
 // Err returns the first error so far.
 func (r *Reader) Err() error { return r.err }
 

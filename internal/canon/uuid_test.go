@@ -16,6 +16,10 @@ func TestUUID(t *testing.T) {
 	if v, err := canon.ParseUUID(u.String()); err != nil || v != u {
 		t.Fatal(v, err)
 	}
+	var parsed canon.UUID
+	if err := parsed.UnmarshalText([]byte(u.String())); err != nil || parsed != u {
+		t.Fatal(parsed, err)
+	}
 	v7, err := canon.NewOrderedUUID(time.UnixMilli(0x017f22e279b0), bytes.NewReader(make([]byte, 16)))
 	if err != nil || v7.String() != "017f22e2-79b0-7000-8000-000000000000" { // time of RFC 9562 appendix A.6
 		t.Fatal(v7, err)

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -147,5 +146,3 @@ func stateKeyOf(genesis [32]byte, org [16]byte, public []byte, tee, provider []b
 func stateAAD(genesis [32]byte, org [16]byte) *sealed.AAD {
 	return &sealed.AAD{Genesis: genesis, Organization: org, Curve: keys.Ed25519, Kind: sealed.KindState, Epoch: 1}
 }
-
-func digest(b []byte) [32]byte { return sha256.Sum256(b) }
