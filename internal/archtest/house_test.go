@@ -122,6 +122,13 @@ func docOf(gen *ast.GenDecl, v *ast.ValueSpec) string {
 // mutableType reports whether a variable is a function (a seam that tests or
 // callers replace) or of one of the types that exist to be changed.
 func mutableType(declared, value ast.Expr) bool {
+	// sync.OnceValue of a function without arguments is a constant that is
+	// computed when first needed.
+	if call, ok := value.(*ast.CallExpr); ok {
+		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "OnceValue" {
+			return false
+		}
+	}
 	if _, ok := value.(*ast.FuncLit); ok {
 		return true
 	}

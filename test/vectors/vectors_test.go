@@ -57,7 +57,7 @@ func (y *tally) print(t *testing.T) {
 			t.Logf("%-8s %4d  %s", title, m[k], k)
 		}
 	}
-	t.Logf("vectors: %d ran, %d refused, %d left out, %d failed", sum(y.ran), sum(y.refused), sum(y.left), y.failed)
+	t.Logf("ran %d vectors, refused %d, left out %d, failed %d", sum(y.ran), sum(y.refused), sum(y.left), y.failed)
 }
 
 func sum(m map[string]int) (n int) {
