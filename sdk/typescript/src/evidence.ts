@@ -8,9 +8,31 @@ import { decodeStatement, type Statement } from './receipt.js';
 const audience = 'https://sigilkeys.com/evidence/v1';
 const skew = 60; // seconds
 
-export interface Evidence {
+/** A statement and the token that vouches for it. */
+export class Evidence {
   readonly statement: Uint8Array;
   readonly token: string;
+  readonly #authentic = new Map<string, Authentic>(); // by pinned root
+  constructor(statement: Uint8Array, token: string) {
+    this.statement = statement;
+    this.token = token;
+  }
+
+  /** The token's claims, if it was authentic at the time (unix seconds). The
+   * signatures are verified once: they take milliseconds. */
+  claims(pinnedRoot: string, at: number): Readonly<Record<string, unknown>> {
+    let a = this.#authentic.get(pinnedRoot);
+    if (a === undefined) this.#authentic.set(pinnedRoot, (a = verifyToken(this.token, pinnedRoot)));
+    if (!(a.from <= at + skew && at - skew <= a.to)) throw new FormatError('a certificate was not valid at the time');
+    return a.claims;
+  }
+}
+
+/** An authentic token, within the time of its certificates (unix seconds). */
+interface Authentic {
+  readonly claims: Readonly<Record<string, unknown>>;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What verified evidence says of the workload. */
@@ -43,22 +65,19 @@ function certificate(x5c: string): X509Certificate {
 }
 
 /** Chain of a PKI token: leaf, intermediate, root; the root is the pinned one. */
-function verifyChain(x5c: unknown, pinned: string, at: number): X509Certificate {
+function verifyChain(x5c: unknown, pinned: string): [X509Certificate, X509Certificate, X509Certificate] {
   if (!Array.isArray(x5c) || x5c.length !== 3 || x5c.some((c) => typeof c !== 'string')) throw new FormatError('x5c is not a chain of three certificates');
   const [leaf, middle, root] = x5c.map(certificate) as [X509Certificate, X509Certificate, X509Certificate];
   if (hex(sha256(root.raw)) !== pinned) throw new FormatError('the chain ends in another root than the genesis document names');
-  for (const c of [leaf, middle, root]) {
-    if (Date.parse(c.validFrom) > (at + skew) * 1000 || Date.parse(c.validTo) < (at - skew) * 1000) throw new FormatError('a certificate was not valid at the time');
-  }
   if (!middle.ca || !root.ca || leaf.ca) throw new FormatError('the chain has wrong roles');
   if (!leaf.checkIssued(middle) || !leaf.verify(middle.publicKey) || !middle.checkIssued(root) || !middle.verify(root.publicKey) || !root.verify(root.publicKey)) {
     throw new FormatError('the chain does not verify');
   }
-  return leaf;
+  return [leaf, middle, root];
 }
 
-/** The claims of an authentic token. */
-export function verifyToken(token: string, pinnedRoot: string, at: number): Record<string, unknown> {
+/** Verifies the token's signature and chain; the time is left to the caller. */
+function verifyToken(token: string, pinnedRoot: string): Authentic {
   if (token.length > 16384) throw new FormatError('token is too large');
   const parts = token.split('.');
   if (parts.length !== 3) throw new FormatError('not a JWT');
@@ -68,10 +87,13 @@ export function verifyToken(token: string, pinnedRoot: string, at: number): Reco
   // Members that would move the key or the payload somewhere else.
   const moved = ['crit', 'jwk', 'jku', 'x5u', 'b64', 'zip', 'enc'].find((m) => m in header);
   if (moved !== undefined) throw new FormatError(`the header has the member ${moved}`);
-  const leaf = verifyChain(header['x5c'], pinnedRoot, at);
+  const chain = verifyChain(header['x5c'], pinnedRoot), [leaf] = chain;
   if (leaf.publicKey.asymmetricKeyType !== 'rsa') throw new FormatError('the leaf key is not RSA');
   if (!verify('sha256', Buffer.from(`${parts[0]}.${parts[1]}`), leaf.publicKey, base64url(parts[2]!))) throw new FormatError('the signature does not verify');
-  return parseObject(base64url(parts[1]!));
+  return {
+    claims: parseObject(base64url(parts[1]!)),
+    from: Math.max(...chain.map((c) => Date.parse(c.validFrom) / 1000)), to: Math.min(...chain.map((c) => Date.parse(c.validTo) / 1000)),
+  };
 }
 
 function object(v: unknown): Record<string, unknown> {
@@ -84,7 +106,7 @@ const empty = (v: unknown) => v === undefined || v === null || (typeof v === 'ob
 
 /** Every claim as the genesis document expects it; the first that isn't, with
  * the reason as every SDK names it. */
-function refusedClaim(claims: Record<string, unknown>, tee: TEE, release: string, nonce: string, at: number): { claim: string; reason: string } | undefined {
+function refusedClaim(claims: Readonly<Record<string, unknown>>, tee: TEE, release: string, nonce: string, at: number): { claim: string; reason: string } | undefined {
   const submods = object(claims['submods']), container = object(submods['container']), gce = object(submods['gce']);
   const support = object(submods['confidential_space'])['support_attributes'];
   const time = (k: string) => (Number.isSafeInteger(claims[k]) && (claims[k] as number) > 0 ? (claims[k] as number) : NaN);
@@ -131,9 +153,9 @@ export function checkEvidence(genesis: Genesis, evidence: Evidence, release: str
   const tees = genesis.tees.filter((t) => t.imageDigests.includes(release));
   let last = refuse(`the genesis document doesn't accept the release ${release}`, 'image_digest', 'image_digest');
   for (const tee of tees) {
-    let claims: Record<string, unknown>;
+    let claims: Readonly<Record<string, unknown>>;
     try {
-      claims = verifyToken(evidence.token, tee.pkiRoot, at);
+      claims = evidence.claims(tee.pkiRoot, at);
     } catch (e) {
       last = broken('evidence_invalid', (e as Error).message);
       continue;

@@ -43,12 +43,13 @@ export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signat
   }
 }
 
-/** Verifies r ‖ s ‖ recovery id over a 32-byte digest: low S, and the id is
- * that of the public key (compressed). */
+/** Verifies r ‖ s ‖ recovery id over a 32-byte digest: low S, and the key that
+ * the signature recovers to is this one (compressed). Recovery solves the
+ * verification equation for the key, so equality is verification. */
 export function verifySecp256k1(publicKey: Uint8Array, digest: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== 33 || digest.length !== 32 || signature.length !== 65 || signature[64]! > 1) return false;
   try {
-    if (!secp256k1.verify(signature.subarray(0, 64), digest, publicKey, { prehash: false, lowS: true })) return false;
+    if (secp256k1.Signature.fromBytes(signature.subarray(0, 64)).hasHighS()) return false;
     const recovered = new Uint8Array([signature[64]!, ...signature.subarray(0, 64)]);
     return equal(secp256k1.recoverPublicKey(recovered, digest, { prehash: false }), publicKey);
   } catch {

@@ -1,7 +1,7 @@
 import { equal, hex, sha256, unbase64 } from './canon.js';
 import { verifyGenesis, verifyGrant, type Genesis, type Grant } from './documents.js';
 import { SigilVerificationError, broken, type VerificationCode } from './errors.js';
-import { checkEvidence, type Attested, type Evidence } from './evidence.js';
+import { Evidence, checkEvidence, type Attested } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
 import { decodeLeaf, decodeReceipt, decodeStateRecord, openBatch, openWalletCertificate, verifyPath, zero32, type Batch, type Leaf, type WalletCertificate } from './receipt.js';
 import type { Token } from './token.js';
@@ -37,7 +37,7 @@ export function string(o: Loose, key: string): string {
 
 export function evidenceOf(v: unknown): Evidence {
   const o = object(v, 'evidence');
-  return check('evidence_invalid', () => ({ statement: unbase64(string(o, 'statement')), token: string(o, 'token') }));
+  return check('evidence_invalid', () => new Evidence(unbase64(string(o, 'statement')), string(o, 'token')));
 }
 
 /** From the pin in the secret token to the own grant and the state key. */
