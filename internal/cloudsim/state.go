@@ -219,15 +219,3 @@ func (s *Sim) UpdatePool(i int, change func(*Pool)) error {
 func (s *Sim) SetDenyRules(rules ...DenyRule) error {
 	return s.update(func(st *state) error { st.Deny = rules; return nil })
 }
-
-// SetBindings replaces the bindings of a key.
-func (s *Sim) SetBindings(key string, bindings ...Binding) error {
-	return s.update(func(st *state) error {
-		k := st.key(key)
-		if k == nil {
-			return fmt.Errorf("cloudsim: no key %s", key)
-		}
-		k.Bindings = bindings
-		return nil
-	})
-}
