@@ -115,8 +115,6 @@ func (c *Committer) drain() {
 // all of them: whether the transaction happened is unknown then, and a client
 // that repeats its request reads the truth.
 func (c *Committer) commit(tickets []*ticket) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-	defer cancel()
 	var good []*ticket
 	var rows []store.CommitBatch
 	for _, t := range tickets {
@@ -132,7 +130,7 @@ func (c *Committer) commit(tickets []*ticket) {
 	if len(good) == 0 {
 		return
 	}
-	results, err := c.store.Commit(ctx, rows)
+	results, err := c.store.Commit(context.Background(), rows)
 	if err != nil {
 		c.log.Error("commit failed", "batches", len(rows), "error", err)
 	}

@@ -238,7 +238,11 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	if !ok {
 		return nil, errors.New("a batch without a ticket")
 	}
-	<-t.done // bounded by the committer's own timeout
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+		return nil, refuse(api.CodeDeadlineExceeded, "the decision wasn't recorded in time; send the same request again")
+	}
 	if t.err != nil {
 		return nil, refuse(api.CodeStoreUnavailable, "the decision couldn't be recorded, so nothing was released; send the same request again")
 	}

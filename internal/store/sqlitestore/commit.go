@@ -13,6 +13,9 @@ import (
 
 // Commit implements store.Store: the one commit point of decisions.
 func (s *Store) Commit(ctx context.Context, batches []store.CommitBatch) ([][]store.Commit, error) {
+	// A context that can end costs a goroutine for each statement, and an
+	// interrupted commit would only be unknown; callers bound their waiting.
+	ctx = context.WithoutCancel(ctx)
 	var out [][]store.Commit
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		c := &commit{
