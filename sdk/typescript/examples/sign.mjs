@@ -7,4 +7,4 @@ const walletId = process.env.SIGIL_WALLET_ID;
 const sigil = new SigilS2S({ apiBaseUrl, secretKey: process.env.SIGIL_SECRET_KEY });
 const { signature, ...rest } = await sigil.sign({ walletId, network: 'base', message: 'audit-log-2026-06' });
 
-console.log(JSON.stringify({ signature, ...rest }, (_, v) => (typeof v === 'bigint' ? Number(v) : v)));
+console.log(JSON.stringify({ signature, ...rest }));

@@ -1,4 +1,4 @@
-import { equal, hex, isUUID, sha256, unbase64 } from './canon.js';
+import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
@@ -36,7 +36,7 @@ export interface Verified {
   readonly genesisDigest: string;
   readonly grantDigest: string;
   readonly stateKey: string;
-  readonly batchNumber: bigint;
+  readonly batchNumber: number;
   readonly decidedAt: Date;
   readonly attested: Attested;
   readonly replayed: boolean;
@@ -270,7 +270,7 @@ function requireSame(shown: Record<string, unknown>, own: Record<string, string>
 }
 
 function summary(root: Root, r: OpenedReceipt, replayed: boolean): Verified {
-  return { organizationId: root.genesis.organizationId, genesisDigest: hex(root.genesis.digest), grantDigest: hex(root.grant.digest), stateKey: hex(root.grant.stateKey), batchNumber: r.batch.number,
+  return { organizationId: root.genesis.organizationId, genesisDigest: hex(root.genesis.digest), grantDigest: hex(root.grant.digest), stateKey: hex(root.grant.stateKey), batchNumber: Number(r.batch.number),
     decidedAt: decidedAt(r), attested: r.attested, replayed };
 }
 
@@ -283,7 +283,7 @@ function messageOf(o: SignOptions): Message {
   if (typeof o.message !== 'string' && !(o.message instanceof Uint8Array)) throw new SigilConfigError('invalid_argument', 'message must be text or a Uint8Array');
   if (typeof o.message === 'string' && !o.message.isWellFormed()) throw new SigilConfigError('invalid_encoding', 'the message has lone surrogates');
   return {
-    ...(typeof o.message === 'string' ? { message: o.message } : { message: hex(o.message), message_encoding: 'hex' as const }),
+    ...(typeof o.message === 'string' ? { message: o.message } : { message: base64(o.message), message_encoding: 'base64' as const }),
     ...(o.messageFormat === undefined ? {} : { message_format: o.messageFormat }),
     ...(o.applicationDomain === undefined ? {} : { application_domain: o.applicationDomain }),
     ...(o.requiredSignatories === undefined ? {} : { required_signatories: o.requiredSignatories }),

@@ -1,6 +1,6 @@
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
-import { FormatError, decodeUTF8, equal, hex, sha256 } from './canon.js';
+import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
 import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
 
@@ -9,7 +9,7 @@ export type Curve = 'secp256k1' | 'ed25519';
 /** A message to sign, as it goes into the request body. */
 export interface Message {
   readonly message: string;
-  readonly message_encoding?: 'hex';
+  readonly message_encoding?: 'base64';
   readonly message_format?: string;
   readonly application_domain?: string;
   readonly required_signatories?: readonly string[];
@@ -137,5 +137,5 @@ export function family(network: string): Family {
 }
 
 export function messageBytes(m: Message): Uint8Array {
-  return m.message_encoding === 'hex' ? new Uint8Array(Buffer.from(m.message, 'hex')) : new TextEncoder().encode(m.message);
+  return m.message_encoding === 'base64' ? unbase64(m.message) : new TextEncoder().encode(m.message);
 }

@@ -26,7 +26,7 @@ export interface Receipt {
   readonly intentDigest: string;
   readonly outputDigest: string;
   readonly decidedAt: Date;
-  readonly batchNumber: bigint;
+  readonly batchNumber: number;
   readonly attested: Attested;
   /** The receipt itself, base64: to keep, and to verify again. */
   readonly proof: string;
@@ -40,7 +40,7 @@ export function receiptView(r: OpenedReceipt): Receipt {
     organizationId: l.organization, walletId: l.wallet, requestId: l.requestId, method: l.method, network: l.network, reason: l.reason,
     genesisDigest: hex(l.genesis), grantDigest: hex(l.grant), credential: hex(l.credential), requestDigest: hex(l.requestDigest),
     idempotencyDigest: hex(l.idempotencyDigest), payloadDigest: hex(l.payloadDigest), intentDigest: hex(l.intentDigest), outputDigest: hex(l.outputDigest),
-    decidedAt: decidedAt(r), batchNumber: r.batch.number, attested: r.attested, proof: r.proof,
+    decidedAt: decidedAt(r), batchNumber: Number(r.batch.number), attested: r.attested, proof: r.proof,
   };
 }
 

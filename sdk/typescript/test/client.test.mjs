@@ -20,8 +20,9 @@ test('the snippet', async (t) => {
   assert.equal(v.genesisDigest, s.genesis.digest.toString('hex'));
   assert.equal(v.grantDigest, s.grant.digest.toString('hex'));
   assert.equal(v.stateKey, s.state.public.toString('hex'));
-  assert.equal(v.batchNumber, 7n);
+  assert.equal(v.batchNumber, 7);
   assert.equal(v.replayed, false);
+  assert.equal(JSON.parse(JSON.stringify(r)).verified.stateKey, v.stateKey); // prints as JSON
   assert.ok(v.decidedAt.getTime() >= before - 1);
   assert.equal(v.attested.hardware, 'GCP_AMD_SEV');
   assert.equal(v.attested.imageDigest, s.genesisDocument.tees[0].image_digests[0]);

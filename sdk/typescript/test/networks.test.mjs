@@ -22,7 +22,7 @@ function request(e) {
     return { message: m.content.text, message_format: 'solana-offchain-v0', application_domain: m.applicationDomain, content_format: ['ascii', 'utf8', 'utf8-long'][m.content.format], required_signatories };
   }
   if (e.message !== undefined) return { message: e.message };
-  return { message: e.message_hex.replace(/^0x/, ''), message_encoding: 'hex' };
+  return { message: Buffer.from(e.message_hex.replace(/^0x/, ''), 'hex').toString('base64'), message_encoding: 'base64' };
 }
 
 for (const [name, slugs] of [['evm', networkSlugs().filter((s) => s !== 'solana')], ['solana', ['solana']]]) {
@@ -62,7 +62,7 @@ test('messages that cannot be encoded', () => {
   prepare({ message_format: 'solana-offchain-v0', required_signatories: [self, other] }); // the canary
   for (const m of [
     { message_format: 'v0' }, { application_domain: self }, { required_signatories: [self] }, { content_format: 'ascii' },
-    { message_format: 'solana-offchain-v0', message: '' }, { message_format: 'solana-offchain-v0', message: 'ff', message_encoding: 'hex' },
+    { message_format: 'solana-offchain-v0', message: '' }, { message_format: 'solana-offchain-v0', message: '/w==', message_encoding: 'base64' },
     { message_format: 'solana-offchain-v0', application_domain: '1' }, { message_format: 'solana-offchain-v0', content_format: 'utf16' },
     { message_format: 'solana-offchain-v0', content_format: 'ascii', message: 'ü' }, { message_format: 'solana-offchain-v0', content_format: 'utf8', message: 'x'.repeat(1200) },
     { message_format: 'solana-offchain-v0', message: 'x'.repeat(65536) }, { message_format: 'solana-offchain-v0', required_signatories: [other] },
