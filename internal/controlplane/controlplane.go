@@ -71,6 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	committer := signing.NewCommitter(st, cfg.Log, time.Now)
 	link := &signing.Link{Address: cfg.TEEAddress, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
+	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks, cfg.Log)
 	srv := server.New(server.Args{
 		Store: st, Signing: sign, Link: link, Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,

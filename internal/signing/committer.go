@@ -23,6 +23,11 @@ type Committer struct {
 	log   *slog.Logger
 	now   func() time.Time
 
+	// archive makes sure that the evidence for a statement is stored, so that
+	// whoever gets a receipt of its batches can verify it.
+	archive  func(statement [32]byte) error
+	archived [32]byte // the last one; owned by the goroutine of Run
+
 	mu     sync.Mutex // guards queue and labels
 	queue  []*ticket
 	labels map[canon.UUID]string // by request id: labels of wallets being made
@@ -39,6 +44,9 @@ type ticket struct {
 	signed  *receipt.Batch
 	err     error
 }
+
+// ArchiveWith sets what stores evidence; before Run, and always.
+func (c *Committer) ArchiveWith(archive func(statement [32]byte) error) { c.archive = archive }
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
 func NewCommitter(s store.Store, log *slog.Logger, now func() time.Time) *Committer {
@@ -149,6 +157,12 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 	batch, _, _, err := receipt.DecodeBatch(t.batch.Signed)
 	if err != nil {
 		return store.CommitBatch{}, err
+	}
+	if batch.Statement != c.archived {
+		if err := c.archive(batch.Statement); err != nil {
+			return store.CommitBatch{}, fmt.Errorf("evidence of a batch: %w", err)
+		}
+		c.archived = batch.Statement
 	}
 	n := len(t.batch.Items)
 	out := store.CommitBatch{Decisions: make([]store.Decision, n), Wallets: make([]*store.Wallet, n)}

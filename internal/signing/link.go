@@ -100,7 +100,7 @@ func (l *Link) watch(ctx context.Context, c *teelink.Client) error {
 			if err != nil {
 				return err
 			}
-			l.set(c, e)
+			l.renewed(c, e)
 		}
 	}
 }
@@ -155,6 +155,43 @@ func (l *Link) pushRevocations(ctx context.Context, c *teelink.Client) error {
 		}
 	}
 	return nil
+}
+
+// Archive makes sure that the evidence for a statement is stored: an instance
+// renews it now and then, and the first batch under it may come first.
+func (l *Link) Archive(statement [32]byte) error {
+	l.mu.Lock()
+	c, known := l.client, l.evidence != nil && l.evidence.ID == statement
+	l.mu.Unlock()
+	if known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := l.Store.Evidence(ctx, statement); err == nil {
+		return nil
+	}
+	if c == nil {
+		return ErrUnavailable
+	}
+	e, err := l.introduce(ctx, c)
+	if err != nil {
+		return err
+	}
+	l.renewed(c, e)
+	if e.ID != statement {
+		return errors.New("the TEE has other evidence now")
+	}
+	return nil
+}
+
+// renewed notes newer evidence of a connection that is still the one.
+func (l *Link) renewed(c *teelink.Client, e *store.Evidence) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client == c {
+		l.evidence = e
+	}
 }
 
 func (l *Link) set(c *teelink.Client, e *store.Evidence) {

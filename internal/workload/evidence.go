@@ -90,8 +90,8 @@ func (c *ownClaims) check(projectID string) error {
 	return nil
 }
 
-// renewEvidence has a fresh statement attested.
-func (s *Service) renewEvidence(ctx context.Context) error {
+// RenewEvidence has a fresh statement attested.
+func (s *Service) RenewEvidence(ctx context.Context) error {
 	st, _ := s.evidence.current()
 	st.Issued = micros(s.args.Now())
 	token, err := s.args.Attester.PKIToken(ctx, receipt.EvidenceAudience, st.Nonce())
@@ -127,7 +127,7 @@ func (s *Service) KeepAttested(ctx context.Context, failed func(error)) {
 			return
 		case <-time.After(wait):
 		}
-		if err := s.renewEvidence(ctx); err != nil {
+		if err := s.RenewEvidence(ctx); err != nil {
 			failed(err)
 		}
 	}

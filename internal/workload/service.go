@@ -97,7 +97,7 @@ func New(ctx context.Context, a Args) (*Service, error) {
 	s.evidence.statement.LinkKey = a.LinkKey
 	s.evidence.statement.Config = a.ConfigDigest
 	s.evidence.statement.Started = micros(a.Now())
-	if err := s.renewEvidence(ctx); err != nil {
+	if err := s.RenewEvidence(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

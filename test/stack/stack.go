@@ -224,6 +224,7 @@ func (s *Stack) startControlPlane(tee string) {
 	log := slog.New(slog.DiscardHandler)
 	committer := signing.NewCommitter(s.Store, log, s.Now)
 	s.Link = &signing.Link{Address: tee, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
+	committer.ArchiveWith(s.Link.Archive)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks, log)
 	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },

@@ -40,3 +40,25 @@ func TestMainJob(t *testing.T) {
 		t.Fatalf("%+v", list)
 	}
 }
+
+// The first batch under renewed evidence comes with that evidence archived.
+func TestRenewedEvidence(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	token := s.NewKey(s.NewOwner(), nil)
+	var w api.Wallet
+	s.Do(s.Request(token, "POST", "/v1/s2s/wallets", `{}`), 201, &w)
+	seen := map[string]bool{}
+	for range 3 {
+		var sig api.Signature
+		s.Do(s.Request(token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":"m"}`, w.ID)), 200, &sig)
+		var e api.Attestation
+		s.Do(s.Request(token, "GET", "/v1/attestation/"+sig.Receipt.Evidence, ""), 200, &e)
+		if e.Evidence.ID != sig.Receipt.Evidence || seen[e.Evidence.ID] {
+			t.Fatal("evidence isn't the renewed one")
+		}
+		seen[e.Evidence.ID] = true
+		if err := s.Workload.RenewEvidence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
