@@ -19,6 +19,8 @@ const (
 	maxGenesis = 4096
 	maxGrants  = 16384
 	maxWallets = 16384
+	// maxRevoked bounds the one set that nothing is evicted from: 64 MB.
+	maxRevoked = 1 << 20
 )
 
 // objects are the verified documents and records, by digest. What isn't here
@@ -164,8 +166,10 @@ func (s *Service) putRevocation(b []byte) error {
 	}
 	s.objects.mu.Lock()
 	defer s.objects.mu.Unlock()
-	// Never evicted: forgetting a revocation would loosen. One costs 32
-	// bytes and an admin's signature.
+	// Never evicted: forgetting a revocation would loosen.
+	if len(s.objects.revoked) >= maxRevoked {
+		return errors.New("this instance holds as many revocations as it can; restart it")
+	}
 	s.objects.revoked[v.Grant] = struct{}{}
 	return nil
 }
