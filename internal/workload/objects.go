@@ -133,15 +133,24 @@ func (s *Service) verifyGenesis(b []byte) (*authority.VerifiedGenesis, error) {
 	return g, nil
 }
 
-// putGrant verifies a grant under the genesis that it names.
-func (s *Service) putGrant(b []byte) error {
-	digest, err := authority.GenesisOf(b)
+// genesisOf finds the genesis that a document names.
+func (s *Service) genesisOf(envelope []byte) (*authority.VerifiedGenesis, error) {
+	digest, err := authority.GenesisOf(envelope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	g, ok := s.objects.genesis.get(digest)
 	if !ok {
-		return missing(digest)
+		return nil, missing(digest)
+	}
+	return g, nil
+}
+
+// putGrant verifies a grant under the genesis that it names.
+func (s *Service) putGrant(b []byte) error {
+	g, err := s.genesisOf(b)
+	if err != nil {
+		return err
 	}
 	v, err := authority.VerifyGrant(b, g)
 	if err != nil {
@@ -152,13 +161,9 @@ func (s *Service) putGrant(b []byte) error {
 }
 
 func (s *Service) putRevocation(b []byte) error {
-	digest, err := authority.GenesisOf(b)
+	g, err := s.genesisOf(b)
 	if err != nil {
 		return err
-	}
-	g, ok := s.objects.genesis.get(digest)
-	if !ok {
-		return missing(digest)
 	}
 	v, err := authority.VerifyRevocation(b, g)
 	if err != nil {
