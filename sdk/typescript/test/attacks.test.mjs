@@ -89,6 +89,7 @@ test('every field of the receipt is compared', async (t) => {
     ['long ago', (l) => { l.time -= minutes(6); }],
     ['in the future', (l) => { l.time += minutes(6); }],
     ['another time than its batch', (l) => { l.time -= minutes(3); }, (b) => { b.time += minutes(6); }],
+    ['later than its batch', () => {}, (b) => { b.time -= minutes(6); }],
   ]) {
     s.attack = { leaf, ...(batch ? { batch } : {}) };
     await refused(c.sign(ask(s)), 'receipt_mismatch', 'time', name);
@@ -170,7 +171,7 @@ test('workloads that the owner did not accept', async (t) => {
 });
 
 test('forged tokens', async (t) => {
-  const s = await start(t), c = client(s), foreign = new Issuer({ label: 'Foreign' }), mine = s.issuer;
+  const s = await start(t), c = client(s), foreign = new Issuer({ label: 'Foreign' }), twin = new Issuer(), mine = s.issuer;
   await c.sign(ask(s));
   const stolen = s.evidence.get(s.statement.toString('hex')).token;
   const parts = (token) => token.split('.');
@@ -178,8 +179,11 @@ test('forged tokens', async (t) => {
   for (const [name, token] of Object.entries({
     'another issuer': (x) => foreign.token(x),
     'pasted root': (x) => foreign.token(x, { x5c: [...foreign.x5c.slice(0, 2), mine.x5c[2]] }),
+    'pasted root, same names': (x) => twin.token(x, { x5c: [...twin.x5c.slice(0, 2), mine.x5c[2]] }),
+    'pasted intermediate and root, same names': (x) => twin.token(x, { x5c: [twin.x5c[0], ...mine.x5c.slice(1)] }),
     'chain of another key': (x) => foreign.token(x, { x5c: mine.x5c }),
     'two certificates': (x) => mine.token(x, { x5c: [mine.x5c[0], mine.x5c[2]] }),
+    'four certificates': (x) => mine.token(x, { x5c: [...mine.x5c, mine.x5c[2]] }),
     'CA as leaf': (x) => mine.token(x, { x5c: [mine.x5c[1], mine.x5c[1], mine.x5c[2]] }),
     'not a certificate': (x) => mine.token(x, { x5c: ['AAAA', ...mine.x5c.slice(1)] }),
     'certificate with a tail': (x) => mine.token(x, { x5c: [Buffer.concat([mine.chain[0], Buffer.from([0])]).toString('base64'), ...mine.x5c.slice(1)] }),
@@ -187,6 +191,7 @@ test('forged tokens', async (t) => {
     'alg none': (x) => `${b64('{"alg":"none"}')}.${b64(JSON.stringify(x))}.`,
     'alg HS256': (x) => mine.token(x, { alg: 'HS256' }),
     'alg twice': (x) => `${b64(`{"alg":"none","alg":"RS256","x5c":${JSON.stringify(mine.x5c)}}`)}.${parts(mine.token(x)).slice(1).join('.')}`,
+    'typ of an access token': (x) => mine.token(x, { typ: 'at+jwt' }),
     crit: (x) => mine.token(x, { crit: ['b64'] }),
     'key in the header': (x) => mine.token(x, { jwk: {} }),
     'other payload': (x) => { const p = parts(mine.token(x)); return `${p[0]}.${b64(JSON.stringify({ ...x, extra: 1 }))}.${p[2]}`; },
@@ -211,7 +216,9 @@ test('forged tokens', async (t) => {
 
 test('chains with wrong roles or times', async (t) => {
   const at = Math.floor(Date.now() / 1000);
-  for (const [name, options] of [['leaf is a CA', { leafCA: true }], ['intermediate is none', { middleCA: false }], ['intermediate expired', { middleTo: at - 3600 }], ['not yet valid', { at: at + 2 * 86400 }]]) {
+  for (const [name, options] of [['leaf is a CA', { leafCA: true }], ['intermediate is none', { middleCA: false }], ['intermediate is none, but may issue', { middleCA: false, middleMayIssue: true }],
+    ['intermediate is one, but may not issue', { middleMayIssue: false }], ['root is none', { rootCA: false }], ['leaf of another name', { leafIssuer: 'Other' }],
+    ['intermediate of another name', { middleIssuer: 'Other' }], ['leaf with another kind of key', { leafType: 'ec' }], ['intermediate expired', { middleTo: at - 3600 }], ['not yet valid', { at: at + 2 * 86400 }]]) {
     const issuer = new Issuer(options), s = await start(t, { tee: { pki_root_sha256: issuer.root } });
     s.issuer = issuer;
     s.statement = s.newEvidence();

@@ -197,7 +197,7 @@ test('calls that cannot be made send nothing', async (t) => {
 test('secrets and addresses that are none', async (t) => {
   const s = await start(t), make = (o) => () => new SigilS2S({ apiBaseUrl: s.url, secretKey: s.secret, ...o });
   const other = s.secret.at(-1) === 'a' ? 'i' : 'a';
-  for (const secretKey of [undefined, '', 'sk_live_', s.secret.slice(0, -1), s.secret + 'a', s.secret.slice(0, -1) + other, s.secret.replace('sk_', 'as_'), s.secret.toUpperCase(), ` ${s.secret}`]) {
+  for (const secretKey of [undefined, s.session, '', 'sk_live_', s.secret.slice(0, -1), s.secret + 'a', s.secret.slice(0, -1) + other, s.secret.replace('sk_', 'as_'), s.secret.toUpperCase(), ` ${s.secret}`]) {
     assert.throws(make({ secretKey }), (e) => e instanceof SigilConfigError && e.code === 'token_invalid' && !inspect(e).includes(s.secret.slice(20, 60)));
   }
   for (const apiBaseUrl of [undefined, '', 'sigil', 'ftp://x', 'http://u:p@x', `${s.url}/v1`, `${s.url}?a`, `${s.url}#a`]) assert.throws(make({ apiBaseUrl }), SigilConfigError);

@@ -18,10 +18,10 @@ const time = (seconds) => der(0x17, Buffer.from(new Date(seconds * 1000).toISOSt
 const ecdsaSHA256 = sequence(oid('2a8648ce3d040302'));
 
 /** Makes one certificate, signed by an EC key. */
-export function certificate({ subject, issuer, publicKey, signer, ca, serial = 1, from, to }) {
+export function certificate({ subject, issuer, publicKey, signer, ca, mayIssue = ca, serial = 1, from, to }) {
   const extensions = sequence(
     sequence(oid('551d13'), yes, der(0x04, ca ? sequence(yes) : sequence())),
-    sequence(oid('551d0f'), yes, der(0x04, der(0x03, ca ? [1, 0x06] : [7, 0x80]))),
+    sequence(oid('551d0f'), yes, der(0x04, der(0x03, mayIssue ? [1, 0x06] : [7, 0x80]))),
   );
   const tbs = sequence(der(0xa0, number(2)), number(serial), ecdsaSHA256, name(issuer), sequence(time(from), time(to)), name(subject),
     publicKey.export({ format: 'der', type: 'spki' }), der(0xa3, extensions));
@@ -32,15 +32,16 @@ const ec = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
 /** An issuer of PKI tokens with a chain of its own: leaf, intermediate, root. */
 export class Issuer {
-  constructor({ label = 'Test', at = Math.floor(Date.now() / 1000), leafCA = false, middleCA = true, middleTo } = {}) {
-    const root = ec(), middle = ec(), leaf = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  /** All options but the label make a chain that is to be refused. */
+  constructor({ label = 'Test', at = Math.floor(Date.now() / 1000), leafCA = false, leafIssuer, leafType = 'rsa', middleCA = true, middleMayIssue, middleIssuer, middleTo, rootCA = true } = {}) {
+    const root = ec(), middle = ec(), leaf = leafType === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : ec();
     const from = at - 86400, to = at + 10 * 365 * 86400;
     const names = ['Leaf', 'Intermediate', 'Root'].map((n) => `${label} ${n}`);
     this.key = leaf.privateKey;
     this.chain = [
-      certificate({ subject: names[0], issuer: names[1], publicKey: leaf.publicKey, signer: middle.privateKey, ca: leafCA, serial: 3, from, to }),
-      certificate({ subject: names[1], issuer: names[2], publicKey: middle.publicKey, signer: root.privateKey, ca: middleCA, serial: 2, from, to: middleTo ?? to }),
-      certificate({ subject: names[2], issuer: names[2], publicKey: root.publicKey, signer: root.privateKey, ca: true, from, to }),
+      certificate({ subject: names[0], issuer: leafIssuer ?? names[1], publicKey: leaf.publicKey, signer: middle.privateKey, ca: leafCA, serial: 3, from, to }),
+      certificate({ subject: names[1], issuer: middleIssuer ?? names[2], publicKey: middle.publicKey, signer: root.privateKey, ca: middleCA, mayIssue: middleMayIssue ?? middleCA, serial: 2, from, to: middleTo ?? to }),
+      certificate({ subject: names[2], issuer: names[2], publicKey: root.publicKey, signer: root.privateKey, ca: rootCA, mayIssue: true, from, to }),
     ];
   }
 

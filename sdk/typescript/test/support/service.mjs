@@ -70,6 +70,7 @@ export class Service {
     this.instance = new Key();
     const seed = randomBytes(32);
     this.secret = rec.token(this.genesis.digest.subarray(0, 16), seed);
+    this.session = rec.token(this.genesis.digest.subarray(0, 16), seed, 'as_live_');
     this.credential = publicOf(hkdfSync('sha256', seed, '', 'sigil/request-key/v1', 32));
     this.grant = this.newGrant({});
     this.statement = this.newEvidence();
