@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/authority"
@@ -28,8 +29,11 @@ type Committer struct {
 	archive  func(statement [32]byte) error
 	archived [32]byte // the last one; owned by the goroutine of Run
 
-	mu     sync.Mutex // guards queue and labels
+	asking atomic.Int64 // requests that the TEE is deciding now
+
+	mu     sync.Mutex // guards queue, queued and labels
 	queue  []*ticket
+	queued int // items of the queue
 	labels map[canon.UUID]string // by request id: labels of wallets being made
 	wake   chan struct{}
 }
@@ -59,6 +63,7 @@ func (c *Committer) Add(b *teelink.Batch) {
 	b.Tag = t
 	c.mu.Lock()
 	c.queue = append(c.queue, t)
+	c.queued += len(b.Items)
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -98,11 +103,41 @@ func (c *Committer) Run(ctx context.Context) {
 			c.drain()
 			return
 		case <-c.wake:
-			// As in teelink's writer: who can run now joins this commit.
-			runtime.Gosched()
+			c.gather(ctx)
 			c.drain()
 		}
 	}
+}
+
+// maxGather bounds how long a commit waits for company.
+const maxGather = time.Millisecond
+
+// gather waits while more requests are being decided than are queued: they
+// share the flush, whose cost is then spread over them. With nobody else
+// about, it doesn't wait.
+func (c *Committer) gather(ctx context.Context) {
+	// As in teelink's writer: who can run now joins.
+	runtime.Gosched()
+	if !c.worthWaiting() {
+		return
+	}
+	patience := time.NewTimer(maxGather)
+	defer patience.Stop()
+	for c.worthWaiting() {
+		select {
+		case <-c.wake:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *Committer) worthWaiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asking.Load() > int64(c.queued)
 }
 
 func (c *Committer) drain() {
@@ -111,6 +146,9 @@ func (c *Committer) drain() {
 		n := min(len(c.queue), maxTogether)
 		tickets := c.queue[:n:n]
 		c.queue = c.queue[n:]
+		for _, t := range tickets {
+			c.queued -= len(t.batch.Items)
+		}
 		c.mu.Unlock()
 		if n == 0 {
 			return

@@ -230,7 +230,9 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 		}
 	}
 	defer s.committer.expectLabel(c.Request.RequestID, c.Label)()
+	s.committer.asking.Add(1)
 	o, err := s.ask(ctx, c)
+	s.committer.asking.Add(-1)
 	if err != nil {
 		return s.afterRefusal(ctx, c, err)
 	}

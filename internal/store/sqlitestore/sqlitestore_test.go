@@ -10,6 +10,16 @@ import (
 	"github.com/sigilkeys/sigil/internal/store/storetest"
 )
 
+func openBench(b *testing.B) *sqlitestore.Store {
+	b.Helper()
+	s, err := sqlitestore.Open(b.Context(), b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
 func open(t *testing.T, dir string) *sqlitestore.Store {
 	t.Helper()
 	s, err := sqlitestore.Open(t.Context(), dir)
