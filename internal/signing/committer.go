@@ -33,7 +33,7 @@ type Committer struct {
 
 	mu     sync.Mutex // guards queue, queued and labels
 	queue  []*ticket
-	queued int // items of the queue
+	queued int                   // items of the queue
 	labels map[canon.UUID]string // by request id: labels of wallets being made
 	wake   chan struct{}
 }
