@@ -284,6 +284,9 @@ test("certificates of the attacker's keys", async (t) => {
     ['with unknown flags', (_, w) => s.certify(w, { flags: 4 }, s.state), undefined],
     ['without keys', (_, w) => s.certify(w, { keys: [] }, s.state), undefined],
     ['with keys out of order', (_, w) => s.certify(w, { keys: [{ curve: 2, publicKey: w.ed25519.public }, { curve: 1, publicKey: w.secp256k1.publicKey }] }, s.state), undefined],
+    ['with one key twice', (_, w) => s.certify(w, { keys: [{ curve: 1, publicKey: w.secp256k1.publicKey }, { curve: 1, publicKey: w.secp256k1.publicKey }] }, s.state), undefined],
+    ['of an unknown curve', (_, w) => s.certify(w, { keys: [{ curve: 1, publicKey: w.secp256k1.publicKey }, { curve: 3, publicKey: w.ed25519.public }] }, s.state), undefined],
+    ['with a key of another size', (_, w) => s.certify(w, { keys: [{ curve: 1, publicKey: w.secp256k1.publicKey }, { curve: 2, publicKey: w.ed25519.public.subarray(1) }] }, s.state), undefined],
     ['of a seed', (_, w) => s.certify(w, { keys: [{ curve: 1, kind: 2, publicKey: w.secp256k1.publicKey }] }, s.state), undefined],
     ['none', () => Buffer.alloc(0), undefined],
   ]) {
@@ -327,14 +330,25 @@ test('replies that are not of the API', async (t) => {
   }
 });
 
+test('lists that are none', async (t) => {
+  const s = await start(t), c = client(s);
+  s.newWallet();
+  for (const [name, edit] of [['more than asked for', (d) => ({ ...d, items: [d.items[0], d.items[0]] })], ['no list', (d) => ({ ...d, items: { length: 0, map: 1 } })], ['no total', (d) => ({ ...d, total: '2' })]]) {
+    s.attack = { reply: (url, d) => (url.startsWith('/v1/s2s/wallets?') ? edit(d) : d) };
+    await refused(c.wallets.list({ limit: 1 }), 'response_invalid', undefined, name);
+  }
+});
+
 test('receipts that were asked for', async (t) => {
   const s = await start(t), c = client(s);
   const one = await c.sign(ask(s)), two = await c.sign(ask(s));
   const stored = (id) => s.receipts.get(id);
   s.receipts.set(one.receiptId, stored(two.receiptId));
   await refused(c.receipts.get(one.receiptId), 'receipt_mismatch', 'id');
-  s.attack = { leaf: (l) => { l.organization = '00000000-0000-4000-8000-000000000001'; } };
-  const forged = s.decide({ nonce: '00000000-0000-4000-8000-000000000002', digest: zero32 }, { wallet: s.wallet.id, payloadDigest: zero32, method: 'signMessage', network: 'base' }, 'x');
-  s.receipts.set(forged.id, forged);
-  await refused(c.receipts.get(forged.id), 'receipt_mismatch', 'organization');
+  for (const leaf of [(l) => { l.organization = '00000000-0000-4000-8000-000000000001'; }, (l) => { l.genesis = zero32; }]) {
+    s.attack = { leaf };
+    const forged = s.decide({ nonce: '00000000-0000-4000-8000-000000000002', digest: zero32 }, { wallet: s.wallet.id, payloadDigest: zero32, method: 'signMessage', network: 'base' }, 'x');
+    s.receipts.set(forged.id, forged);
+    await refused(c.receipts.get(forged.id), 'receipt_mismatch', 'organization');
+  }
 });

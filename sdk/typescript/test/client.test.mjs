@@ -153,8 +153,10 @@ test('denials come with their receipt', async (t) => {
   await lies({ leaf: (l) => { l.requestId = l.id; } }, 'receipt_mismatch', 'request_id');
   await lies({ refusal: (e) => { e.details.receipt.proof = 'AAAA'; } }, 'receipt_invalid');
   // Without a receipt it is the service's word, and no policy error.
-  s.attack = { refusal: (e) => { delete e.details; } };
-  await assert.rejects(sigil.sign(ask(s)), (e) => e instanceof SigilApiError && !(e instanceof SigilPolicyError));
+  for (const details of [undefined, null, {}, { explanation: 'x' }, 'x']) {
+    s.attack = { refusal: (e) => { e.details = details; } };
+    await assert.rejects(sigil.sign(ask(s)), (e) => e.name === 'SigilApiError' && e.status === 403, String(details));
+  }
 });
 
 test('refusals by the service', async (t) => {
@@ -187,8 +189,11 @@ test('calls that cannot be made send nothing', async (t) => {
     [{ network: 'bitcoin' }, 'unknown_network'], [{ network: 'constructor' }, 'unknown_network'],
     [{ message: undefined }, 'invalid_argument'], [{ message: 7 }, 'invalid_argument'], [{ message: '\ud800' }, 'invalid_encoding'],
   ]) await assert.rejects(sigil.sign(ask(s, change)), (e) => e instanceof SigilConfigError && e.code === code, JSON.stringify(change));
-  for (const call of [() => sigil.wallets.get('../x'), () => sigil.receipts.get(''), () => sigil.wallets.list({ limit: 0 }), () => sigil.wallets.list({ offset: 0.5 })]) await assert.rejects(async () => call(), SigilConfigError);
+  for (const call of [() => sigil.wallets.get('../x'), () => sigil.receipts.get(''), () => sigil.wallets.list({ limit: 0 }), () => sigil.wallets.list({ limit: 1.5 }), () => sigil.wallets.list({ offset: 0.5 }), () => sigil.wallets.list({ offset: -1 })]) await assert.rejects(async () => call(), SigilConfigError);
   assert.equal(signs(s).length, 0);
+  s.attack = { certificate: (_, w) => s.certify(w, { keys: [{ curve: 1, publicKey: w.secp256k1.publicKey }] }, s.state) };
+  await assert.rejects(client(s).sign(ask(s, { network: 'solana' })), (e) => e instanceof SigilConfigError && e.code === 'curve_mismatch');
+  s.attack = {};
   await assert.rejects(sigil.sign(ask(s, { messageFormat: 'solana-offchain-v0' })), (e) => e.code === 'unsupported_format');
   for (const idempotencyKey of ['', 'a"b', 'a b', 'a\nb', 'ü', 'x'.repeat(256)]) await assert.rejects(sigil.sign(ask(s, { idempotencyKey })), SigilConfigError);
   assert.equal(signs(s).length, 0);
