@@ -46,7 +46,10 @@ func OpenBatch(signed []byte) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, verify("batch", record, sig, b.InstanceKey)
+	if err := verify("batch", record, sig, b.InstanceKey); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // DecodeBatch takes a signed batch apart without verifying the signature.

@@ -36,6 +36,13 @@ func keyHash(name string, pub [32]byte) []byte {
 	return h[:4]
 }
 
+// decodeBase64 takes the one encoding of the bytes. The library's decoder,
+// strict or not, skips carriage returns and line feeds.
+func decodeBase64(s string) ([]byte, bool) {
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	return b, err == nil && base64.StdEncoding.EncodeToString(b) == s
+}
+
 // Sign returns the note with the log key's signature.
 func (c *Checkpoint) Sign(key ed25519.PrivateKey) string {
 	body := c.body()
@@ -60,8 +67,8 @@ func OpenCheckpoint(note, origin string, key [32]byte) (*Checkpoint, error) {
 	if err != nil || strconv.FormatUint(size, 10) != lines[1] {
 		return fail("size is not a canonical number")
 	}
-	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != 32 {
+	root, ok := decodeBase64(lines[2])
+	if !ok || len(root) != 32 {
 		return fail("root is not 32 bytes of base64")
 	}
 	first, _, ok := strings.Cut(sigs, "\n")
@@ -69,8 +76,8 @@ func OpenCheckpoint(note, origin string, key [32]byte) (*Checkpoint, error) {
 	if !ok || !found || !strings.HasSuffix(note, "\n") {
 		return fail("no signature line of the log key")
 	}
-	blob, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(blob) != 68 || string(blob[:4]) != string(keyHash(origin, key)) {
+	blob, ok := decodeBase64(encoded)
+	if !ok || len(blob) != 68 || string(blob[:4]) != string(keyHash(origin, key)) {
 		return fail("signature line is malformed or of another key")
 	}
 	if !keys.Verify(keys.Ed25519, key[:], []byte(body), blob[4:]) {

@@ -136,7 +136,10 @@ func OpenStateCertificate(signed []byte, instance [32]byte) (*StateCertificate, 
 	if err != nil {
 		return nil, err
 	}
-	return c, verify("state certificate", record, sig, instance)
+	if err := verify("state certificate", record, sig, instance); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // DecodeStateCertificate takes a signed certificate apart without verifying

@@ -97,7 +97,10 @@ func OpenWalletCertificate(signed []byte) (*WalletCertificate, error) {
 	if err := r.Close(); err != nil {
 		return nil, invalid("wallet certificate", err)
 	}
-	return c, verify("wallet certificate", record, sig, c.StateKey)
+	if err := verify("wallet certificate", record, sig, c.StateKey); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func readKey(r *canon.Reader) CertifiedKey {

@@ -273,7 +273,10 @@ func TestSignatureHeadersRefused(t *testing.T) {
 		"idempotency":   func(h http.Header) { h.Del("Idempotency-Key") },
 		"bad key":       func(h http.Header) { h.Set("Idempotency-Key", "a b") },
 		"short sig":     func(h http.Header) { h.Set("Signature", "sig=:AAAA:") },
-		"loose base64":  func(h http.Header) { h.Set("Signature", strings.Replace(h.Get("Signature"), "==:", ":", 1)) },
+		"line in base64": func(h http.Header) {
+			h.Set("Signature", strings.Replace(h.Get("Signature"), "==:", "=\r\n=:", 1))
+		},
+		"loose base64": func(h http.Header) { h.Set("Signature", strings.Replace(h.Get("Signature"), "==:", ":", 1)) },
 	} {
 		h := good.Clone()
 		edit(h)

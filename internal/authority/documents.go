@@ -99,7 +99,10 @@ func VerifyGenesis(envelope []byte) (*VerifiedGenesis, error) {
 	if len(g.admins) != len(g.Admins) {
 		return nil, refuse(CodeDocument, "an admin key stands twice")
 	}
-	return g, o.requireQuorum(g.admins, g.Quorum)
+	if err := o.requireQuorum(g.admins, g.Quorum); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 func (g *Genesis) check() error {
@@ -214,7 +217,10 @@ func VerifyGrant(envelope []byte, g *VerifiedGenesis) (*VerifiedGrant, error) {
 	if err := v.Grant.check(g); err != nil {
 		return nil, err
 	}
-	return v, o.requireQuorum(g.admins, g.Quorum)
+	if err := o.requireQuorum(g.admins, g.Quorum); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func (v *Grant) check(g *VerifiedGenesis) error {
@@ -276,7 +282,10 @@ func VerifyRevocation(envelope []byte, g *VerifiedGenesis) (*VerifiedRevocation,
 	case v.RevokedAt <= 0 || len(v.Reason) > 200:
 		return nil, refuse(CodeDocument, "revoked_at is no time, or the reason is over 200 bytes")
 	}
-	return v, o.requireQuorum(g.admins, 1)
+	if err := o.requireQuorum(g.admins, 1); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // checkName takes 1 to 100 bytes of UTF-8 without control characters.

@@ -182,7 +182,7 @@ func ParseSignatureHeaders(h http.Header) (*SignatureHeaders, error) {
 	}
 	encoded, ok := strings.CutPrefix(sig, "sig=:")
 	encoded, ok2 := strings.CutSuffix(encoded, ":")
-	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	raw, err := decodeBase64(encoded)
 	if !ok || !ok2 || err != nil || len(raw) != ed25519.SignatureSize {
 		return nil, refuse(CodeSignatureInvalid, "the Signature field must be sig=:<base64 of 64 bytes>:")
 	}

@@ -99,8 +99,12 @@ func checkList(list []string) error {
 	return nil
 }
 
-// Evaluate decides a request.
+// Evaluate decides a request. A method that this release doesn't know is
+// denied under "*" too.
 func Evaluate(p *Policy, r Request) Decision {
+	if r.Method != MethodSignMessage && r.Method != MethodCreateWallet {
+		return deny(ReasonMethod, "the method %q is unknown", r.Method)
+	}
 	if !allows(p.Methods, r.Method) {
 		return deny(ReasonMethod, "the grant's policy doesn't allow the method %s", r.Method)
 	}

@@ -31,6 +31,8 @@ func TestEvaluate(t *testing.T) {
 		"zero wallet":      {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Network: "base"}, policy.ReasonWallet},
 		"no network named": {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Wallet: id}, policy.ReasonNetwork},
 		"create":           {policy.Policy{Methods: []string{"createWallet"}}, policy.Request{Method: "createWallet"}, policy.ReasonAllowed},
+		"unknown method":   {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signDigest", Network: "base", Wallet: id}, policy.ReasonMethod},
+		"no method":        {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Network: "base", Wallet: id}, policy.ReasonMethod},
 		"create not named": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signMessage"}}, policy.Request{Method: "createWallet"}, policy.ReasonMethod},
 	} {
 		d := policy.Evaluate(&c.p, c.r)
