@@ -42,6 +42,10 @@ type Config struct {
 	Hardware    string // sev, sev-snp or tdx; default sev
 	Port        int    // of the API; 0: that of the earlier start, or a free one
 
+	// NoDEKCache makes every signature ask both KMS keys. It is measured: a
+	// folder keeps what it was made with.
+	NoDEKCache bool
+
 	// Restart starts a process that has ended again. Without it the stack
 	// ends with the first of its processes.
 	Restart bool

@@ -102,11 +102,15 @@ func short(digest string) string {
 // start, because the cloud and the ports are the same.
 func (s *Stack) teeConfig() ([]byte, error) {
 	i := s.cloud.Info()
+	cacheSeconds := 60
+	if s.cfg.NoDEKCache {
+		cacheSeconds = 0
+	}
 	data, err := json.MarshalIndent(&workload.Config{
 		Format: workload.ConfigFormat, Listen: address(s.state.TEEPort), LauncherSocket: launcherSocket,
 		STSURL: i.STSURL, KMSURL: i.KMSURL, TLSRoots: i.CAPEM,
 		TEEKey: i.TEEKey, TEEAudience: i.TEEAudience, ProviderKey: i.ProviderKey, ProviderAudience: i.ProviderAudience,
-		ProjectID: i.ProjectID, DEKCacheEntries: 4096, DEKCacheSeconds: 60, Development: true,
+		ProjectID: i.ProjectID, DEKCacheEntries: 4096, DEKCacheSeconds: cacheSeconds, Development: true,
 	}, "", "  ")
 	if err != nil {
 		return nil, err

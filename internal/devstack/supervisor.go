@@ -129,7 +129,7 @@ func lastLine(path string) string {
 // watch reports the end of a process, or starts it again, more slowly when it
 // doesn't live.
 func (v *supervisor) watch(p *process) {
-	const shortest, longest, healthy = 50 * time.Millisecond, 5 * time.Second, 10 * time.Second
+	const shortest, longest, healthy = 50 * time.Millisecond, 400 * time.Millisecond, 10 * time.Second
 	pause := shortest
 	for {
 		began := time.Now()

@@ -42,17 +42,16 @@ type Link struct {
 
 // Run keeps the link until ctx ends.
 func (l *Link) Run(ctx context.Context) {
-	const slowest = 2 * time.Second
-	wait := 20 * time.Millisecond
+	const fastest, slowest = 20 * time.Millisecond, time.Second
+	wait := fastest
 	for ctx.Err() == nil {
-		started := l.Now()
-		err := l.serve(ctx)
+		wasUp, err := l.serve(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		l.Log.Warn("link to the TEE is down", "error", err)
-		if l.Now().Sub(started) > 10*time.Second {
-			wait = 20 * time.Millisecond
+		if wasUp {
+			wait = fastest
 		}
 		select {
 		case <-ctx.Done():
@@ -62,25 +61,26 @@ func (l *Link) Run(ctx context.Context) {
 	}
 }
 
-func (l *Link) serve(ctx context.Context) error {
+// serve runs one connection; wasUp says whether requests went through it.
+func (l *Link) serve(ctx context.Context) (wasUp bool, err error) {
 	dctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c, err := teelink.Dial(dctx, teelink.ClientConfig{Address: l.Address, OnBatch: l.OnBatch})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.Close()
 	e, err := l.introduce(dctx, c)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := l.pushRevocations(dctx, c); err != nil {
-		return err
+		return false, err
 	}
 	l.set(c, e)
 	defer l.set(nil, nil)
 	l.Log.Info("link to the TEE is up", "release", e.Release, "version", e.Version)
-	return l.watch(ctx, c)
+	return true, l.watch(ctx, c)
 }
 
 // watch fetches renewed evidence until the link breaks or ctx ends.
