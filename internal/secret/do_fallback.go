@@ -1,4 +1,8 @@
-//go:build !(goexperiment.runtimesecret && linux && (amd64 || arm64))
+//go:build sigilcontrol || !(goexperiment.runtimesecret && linux && (amd64 || arm64))
+
+// The tag sigilcontrol builds the control that test/memscan must flag: a
+// workload that is built with the experiment and signs outside of it. It says
+// that it isn't protected, like any build of this file.
 
 package secret
 

@@ -110,6 +110,27 @@ func (s *Scanner) Process(pid int) (*Report, error) {
 	return r, nil
 }
 
+// File scans a file; a hit's Mapping is the path.
+func (s *Scanner) File(path string) (*Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	if err := s.region(f, 0, uint64(info.Size()), path, r); err != nil {
+		return nil, err
+	}
+	if info.Size() > 0 && r.Bytes < info.Size() {
+		return nil, fmt.Errorf("%s: %d of %d bytes could be read", path, r.Bytes, info.Size())
+	}
+	return r, nil
+}
+
 // mapping scans one line of the maps file.
 func (s *Scanner) mapping(mem io.ReaderAt, line string, r *Report) error {
 	fields := strings.Fields(line)
