@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,5 +289,23 @@ func TestRevokedKey(t *testing.T) {
 	d.Genesis, d.Grant, d.Record = key.Genesis.Digest, key.Digest, digestOf(raw)
 	if _, err := c.Decide(t.Context(), d); code(err) != "invalid_key" {
 		t.Errorf("TEE: %v", err)
+	}
+}
+
+// A repeat that comes after the TEE's window still gets the stored answer.
+func TestLateRepeat(t *testing.T) {
+	var offset atomic.Int64
+	s := newScene(t, stack.Options{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+	body := fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":"hi"}`, s.one.ID)
+	req := s.Request(s.token, "POST", "/v1/s2s/sign", body)
+	_, first, _ := answer(t, req)
+	offset.Store(int64(2 * time.Minute))
+	setBody(req, body)
+	if status, second, _ := answer(t, req); status != 200 || !bytes.Equal(first, second) {
+		t.Errorf("%d:\n%s\n%s", status, first, second)
+	}
+	setBody(req, strings.Replace(body, "hi", "ho", 1))
+	if status, reply, e := answer(t, req); status == 200 || e == nil {
+		t.Errorf("another body under the same headers: %d %s", status, reply)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
@@ -55,6 +56,10 @@ type Options struct {
 	WrapStore func(store.Store) store.Store
 	// WrapHandler, if set, sees and may change what the API says.
 	WrapHandler func(http.Handler) http.Handler
+	// WrapLink, if set, gets the workload's address and link certificate, and
+	// returns the address for the control plane to dial: with the certificate
+	// it can sit in between and see what the control plane sees.
+	WrapLink func(address string, certificate tls.Certificate) string
 	// DataDir is the control plane's; default a new one.
 	DataDir string
 	// Now is the TEE's and the control plane's clock; default time.Now.
@@ -203,6 +208,9 @@ func (s *Stack) startWorkload() string {
 		}
 	})
 	t.Cleanup(func() { stop(); running.Wait() })
+	if s.opt.WrapLink != nil {
+		return s.opt.WrapLink(l.Addr().String(), cert)
+	}
 	return l.Addr().String()
 }
 
