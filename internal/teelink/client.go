@@ -201,7 +201,7 @@ func (c *Client) call(ctx context.Context, op Op, payload []byte) (reply, error)
 
 	f := Frame{ID: id, Op: op, Payload: payload}
 	if t, ok := ctx.Deadline(); ok {
-		f.Deadline = uint64(t.UnixMicro())
+		f.Timeout = uint64(max(1, time.Until(t).Microseconds()))
 	}
 	if err := c.out.send(f); err != nil {
 		c.forget(id)

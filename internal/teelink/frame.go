@@ -28,7 +28,7 @@ import (
 // reply and 32 KiB for everything around them.
 const MaxFrame = 96 << 10
 
-const headerSize = 8 + 1 + 8 // id, op, deadline
+const headerSize = 8 + 1 + 8 // id, op, timeout
 
 // ErrProtocol is wrapped by errors about frames that a correct peer never
 // sends; the connection is closed after one.
@@ -51,12 +51,13 @@ const (
 	OpError          Op = 0xFF
 )
 
-// Frame is one message: length u32, id u64, op u8, deadline u64, payload.
+// Frame is one message: length u32, id u64, op u8, timeout u64, payload. The
+// timeout is a span, not a moment, since the two ends' clocks needn't agree.
 type Frame struct {
-	ID       uint64
-	Op       Op
-	Deadline uint64 // unix microseconds, 0 = none
-	Payload  []byte
+	ID      uint64
+	Op      Op
+	Timeout uint64 // microseconds from its arrival, 0 = none
+	Payload []byte
 }
 
 // AppendFrame appends the frame's encoding to dst.
@@ -68,7 +69,7 @@ func AppendFrame(dst []byte, f Frame) ([]byte, error) {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(n))
 	dst = binary.BigEndian.AppendUint64(dst, f.ID)
 	dst = append(dst, byte(f.Op))
-	dst = binary.BigEndian.AppendUint64(dst, f.Deadline)
+	dst = binary.BigEndian.AppendUint64(dst, f.Timeout)
 	return append(dst, f.Payload...), nil
 }
 
@@ -87,10 +88,10 @@ func ReadFrame(r *bufio.Reader) (Frame, error) {
 		return Frame{}, unexpected(err)
 	}
 	f := Frame{
-		ID:       binary.BigEndian.Uint64(head[4:12]),
-		Op:       Op(head[12]),
-		Deadline: binary.BigEndian.Uint64(head[13:21]),
-		Payload:  make([]byte, n-headerSize),
+		ID:      binary.BigEndian.Uint64(head[4:12]),
+		Op:      Op(head[12]),
+		Timeout: binary.BigEndian.Uint64(head[13:21]),
+		Payload: make([]byte, n-headerSize),
 	}
 	if _, err := io.ReadFull(r, f.Payload); err != nil {
 		return Frame{}, unexpected(err)

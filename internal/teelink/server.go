@@ -36,8 +36,6 @@ type ServerConfig struct {
 	MaxLinks int
 	// Idle ends a link on which no frame arrived for so long. Default 10 min.
 	Idle time.Duration
-	// Now is the clock for deadlines. Required.
-	Now func() time.Time
 }
 
 // Server is the workload's end of all links.
@@ -48,8 +46,8 @@ type Server struct {
 
 // NewServer checks the configuration.
 func NewServer(cfg ServerConfig) (*Server, error) {
-	if cfg.Handler == nil || cfg.Now == nil || len(cfg.Certificate.Certificate) == 0 {
-		return nil, errors.New("teelink: Handler, Now and Certificate are required")
+	if cfg.Handler == nil || len(cfg.Certificate.Certificate) == 0 {
+		return nil, errors.New("teelink: Handler and Certificate are required")
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 64
@@ -90,12 +88,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
+// job is a frame with the moment of its arrival.
+type job struct {
+	frame   Frame
+	arrived time.Time
+}
+
 // link is one connection: a reader, Workers workers and a writer.
 type link struct {
 	s    *Server
 	conn *tls.Conn
 	out  *outbox
-	jobs chan Frame
+	jobs chan job
 }
 
 func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
@@ -114,7 +118,7 @@ func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
 	if err != nil || conn.ConnectionState().NegotiatedProtocol != ALPN {
 		return
 	}
-	ln := &link{s: s, conn: conn, out: newOutbox(), jobs: make(chan Frame, s.cfg.Workers)}
+	ln := &link{s: s, conn: conn, out: newOutbox(), jobs: make(chan job, s.cfg.Workers)}
 	ln.run(ctx)
 }
 
@@ -159,7 +163,7 @@ func (ln *link) read(ctx context.Context) {
 			return // unknown op closes
 		}
 		select {
-		case ln.jobs <- f:
+		case ln.jobs <- job{f, time.Now()}:
 		case <-ctx.Done():
 			return
 		}
@@ -167,24 +171,26 @@ func (ln *link) read(ctx context.Context) {
 }
 
 func (ln *link) work(ctx context.Context) {
-	for f := range ln.jobs {
-		if err := ln.handle(ctx, f); err != nil {
-			ln.answerError(f.ID, err)
+	for j := range ln.jobs {
+		if err := ln.handle(ctx, j); err != nil {
+			ln.answerError(j.frame.ID, err)
 		}
 	}
 }
 
 // handle serves one frame; the error is the answer.
-func (ln *link) handle(ctx context.Context, f Frame) (err error) {
+func (ln *link) handle(ctx context.Context, j job) (err error) {
+	f := j.frame
 	defer func() {
 		// The value of a panic may hold anything: it is dropped.
 		if recover() != nil {
 			err = errors.New("panic in handler")
 		}
 	}()
-	if f.Deadline != 0 {
-		deadline := time.UnixMicro(int64(min(f.Deadline, 1<<62)))
-		if !ln.s.cfg.Now().Before(deadline) {
+	if f.Timeout != 0 {
+		const longest = uint64(time.Hour / time.Microsecond)
+		deadline := j.arrived.Add(time.Duration(min(f.Timeout, longest)) * time.Microsecond)
+		if !time.Now().Before(deadline) {
 			return &RemoteError{Code: "deadline_exceeded", Message: "the deadline passed before the TEE took up the request; try again"}
 		}
 		var cancel context.CancelFunc

@@ -66,7 +66,7 @@ func start(t testing.TB, h teelink.Handler) (addr string, linkKey [32]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := teelink.NewServer(teelink.ServerConfig{Handler: h, Certificate: cert, Now: time.Now})
+	s, err := teelink.NewServer(teelink.ServerConfig{Handler: h, Certificate: cert})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -215,14 +215,14 @@ func frames() (file, error) {
 		frame teelink.Frame
 	}{
 		{"hello", teelink.Frame{ID: 1, Op: teelink.OpHello}},
-		{"decide", teelink.Frame{ID: 2, Op: teelink.OpDecide, Deadline: 1764000010000000, Payload: payload}},
+		{"decide", teelink.Frame{ID: 2, Op: teelink.OpDecide, Timeout: 20000000, Payload: payload}},
 		{"error", teelink.Frame{ID: 2, Op: teelink.OpError, Payload: (&teelink.RemoteError{Code: "objects_missing", Message: "put them", Missing: [][32]byte{seq32(1)}}).Encode()}},
 	} {
 		b, err := teelink.AppendFrame(nil, c.frame)
 		if err != nil {
 			return f, err
 		}
-		f.good(c.name, b, map[string]any{"id": c.frame.ID, "op": c.frame.Op, "deadline": c.frame.Deadline, "payload": h(c.frame.Payload)})
+		f.good(c.name, b, map[string]any{"id": c.frame.ID, "op": c.frame.Op, "timeout": c.frame.Timeout, "payload": h(c.frame.Payload)})
 	}
 	f.bad("length beyond the limit", "length", []byte{0, 1, 0x80, 1})
 	f.bad("length below the header", "length", append([]byte{0, 0, 0, 16}, seq(0, 16)...))

@@ -85,7 +85,7 @@ func roundTrip(ctx context.Context, a Args, kek sealed.KEK) error {
 
 // NewLinkServer makes the server that hands frames to s.
 func (s *Service) NewLinkServer(cfg teelink.ServerConfig) (*teelink.Server, error) {
-	cfg.Handler, cfg.Workers, cfg.Now = s, s.args.Config.Workers, s.args.Now
+	cfg.Handler, cfg.Workers = s, s.args.Config.Workers
 	return teelink.NewServer(cfg)
 }
 
