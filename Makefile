@@ -71,11 +71,12 @@ lint: ## format, vet (Linux and macOS), staticcheck, dead code
 
 .PHONY: bench
 bench: build ## CPU per request by stage, beside a handler that only signs
-	go run ./test/load
+	@$(TEE_ENV) go run ./test/load >docs/bench-last.txt; status=$$?; cat docs/bench-last.txt; exit $$status
 
 .PHONY: soak
 soak: build ## 1,000 kills of each process under load
-	SIGIL_TEST_KILLS=1000 go test -count=1 -timeout=6h -run=Kill -v ./test/chaos/...
+	@{ SIGIL_TEST_KILLS=$${SIGIL_TEST_KILLS:-1000} go test -count=1 -timeout=6h -run=Kill -v ./test/chaos/... 2>&1; echo "exit status $$?"; } | tee docs/soak-last.txt
+	@grep -q '^exit status 0' docs/soak-last.txt
 
 FUZZTIME ?= 30s
 
