@@ -151,7 +151,7 @@ func (s *Service) verified(ctx context.Context, id canon.UUID) (*store.Organizat
 }
 
 // Revoke stores a revocation and tells the TEE before it is acknowledged. If
-// no TEE is connected it is told before it serves again.
+// no TEE is connected, the next one is told before it serves.
 func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) error {
 	o, g, err := s.verified(ctx, id)
 	if err != nil {
@@ -169,11 +169,7 @@ func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) er
 		return refuse(api.CodeStoreUnavailable, "the revocation couldn't be stored; send the same request again")
 	}
 	s.Signing.ForgetGrant(v.Grant)
-	client, err := s.Link.Client(ctx)
-	if err != nil {
-		return nil
-	}
-	if err := client.Put(ctx, []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: o.Genesis}, {Kind: teelink.ObjectRevocation, Bytes: envelope}}); err != nil {
+	if err := s.Link.Revoked(ctx, o.Genesis, envelope); err != nil {
 		return refuse(api.CodeTEEUnavailable, "the revocation is stored, but the TEE didn't confirm it; send the same request again")
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
@@ -34,10 +35,11 @@ type Link struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	mu       sync.Mutex // guards the fields below
-	client   *teelink.Client
-	evidence *store.Evidence
-	changed  chan struct{} // closed and replaced when client changes
+	mu          sync.Mutex // guards the fields below
+	client      *teelink.Client
+	evidence    *store.Evidence
+	changed     chan struct{} // closed and replaced when client changes
+	revocations uint64        // how many were stored through Revoked
 }
 
 // Run keeps the link until ctx ends.
@@ -74,10 +76,9 @@ func (l *Link) serve(ctx context.Context) (wasUp bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := l.pushRevocations(dctx, c); err != nil {
+	if err := l.admit(ctx, c, e); err != nil {
 		return false, err
 	}
-	l.set(c, e)
 	defer l.set(nil, nil)
 	l.Log.Info("link to the TEE is up", "release", e.Release, "version", e.Version)
 	return true, l.watch(ctx, c)
@@ -127,31 +128,77 @@ func (l *Link) introduce(ctx context.Context, c *teelink.Client) (*store.Evidenc
 	return e, nil
 }
 
+// admit hands the instance every revocation and then lets requests through.
+// One that is stored meanwhile, while there is no client to tell (Revoked),
+// is handed over too: requests wait for it.
+func (l *Link) admit(ctx context.Context, c *teelink.Client, e *store.Evidence) error {
+	for {
+		l.mu.Lock()
+		before := l.revocations
+		l.mu.Unlock()
+		if err := l.pushRevocations(ctx, c); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		same := l.revocations == before
+		if same {
+			l.setLocked(c, e)
+		}
+		l.mu.Unlock()
+		if same {
+			return nil
+		}
+	}
+}
+
+// Revoked tells the connected instance of a revocation that was just stored.
+// Nil means that no instance signs without knowing it: where none is
+// connected, the next one is told before requests reach it.
+func (l *Link) Revoked(ctx context.Context, genesis, revocation []byte) error {
+	l.mu.Lock()
+	l.revocations++
+	c := l.client
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return tell(ctx, c, genesis, revocation)
+}
+
+// tell hands one revocation over, with its genesis in the same frame, since
+// the instance keeps a bounded number of those. An organisation that doesn't
+// accept the release can't sign with it, so there it needn't be known.
+func tell(ctx context.Context, c *teelink.Client, genesis, revocation []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := c.Put(ctx, []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: genesis}, {Kind: teelink.ObjectRevocation, Bytes: revocation}})
+	var refused *teelink.RemoteError
+	if errors.As(err, &refused) && refused.Code == string(api.CodeReleaseNotAccepted) {
+		return nil
+	}
+	return err
+}
+
 // pushRevocations tells the instance what was revoked before it was there.
+// One that it doesn't take keeps the link down: it would sign for that key.
 func (l *Link) pushRevocations(ctx context.Context, c *teelink.Client) error {
 	list, err := l.Store.Revocations(ctx)
 	if err != nil {
 		return fmt.Errorf("read revocations: %w", err)
 	}
-	known := map[canon.UUID]bool{}
+	genesis := map[canon.UUID][]byte{}
 	for _, r := range list {
-		objects := []teelink.Object{{Kind: teelink.ObjectRevocation, Bytes: r.Envelope}}
-		if !known[r.Organization] {
+		g, known := genesis[r.Organization]
+		if !known {
 			o, err := l.Store.Organization(ctx, r.Organization)
 			if err != nil {
 				return fmt.Errorf("read organisation of a revocation: %w", err)
 			}
-			objects = append([]teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: o.Genesis}}, objects...)
-			known[r.Organization] = true
+			g = o.Genesis
+			genesis[r.Organization] = g
 		}
-		var refused *teelink.RemoteError
-		if err := c.Put(ctx, objects); errors.As(err, &refused) {
-			// An organisation that doesn't accept this release can't sign
-			// with it either.
-			l.Log.Warn("the TEE refuses a revocation", "organization", r.Organization, "code", refused.Code)
-			known[r.Organization] = false
-		} else if err != nil {
-			return fmt.Errorf("push revocations: %w", err)
+		if err := tell(ctx, c, g, r.Envelope); err != nil {
+			return fmt.Errorf("push a revocation of organisation %s: %w", r.Organization, err)
 		}
 	}
 	return nil
@@ -197,6 +244,10 @@ func (l *Link) renewed(c *teelink.Client, e *store.Evidence) {
 func (l *Link) set(c *teelink.Client, e *store.Evidence) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.setLocked(c, e)
+}
+
+func (l *Link) setLocked(c *teelink.Client, e *store.Evidence) {
 	l.client, l.evidence = c, e
 	if l.changed != nil {
 		close(l.changed)

@@ -45,9 +45,10 @@ type Service struct {
 	log       *slog.Logger
 	slots     chan struct{}
 
-	mu      sync.RWMutex // guards the maps
-	keys    map[string]*Key
-	wallets map[canon.UUID]*Wallet
+	mu        sync.RWMutex // guards the fields below
+	keys      map[string]*Key
+	wallets   map[canon.UUID]*Wallet
+	forgotten uint64 // calls of ForgetGrant
 }
 
 // NewService returns a Service over its parts.
@@ -100,6 +101,9 @@ func (s *Service) Key(ctx context.Context, keyID string) (*Key, error) {
 }
 
 func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
+	s.mu.RLock()
+	before := s.forgotten
+	s.mu.RUnlock()
 	g, err := s.store.GrantByKeyID(ctx, keyID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refuse(api.CodeInvalidKey, "there is no such key")
@@ -120,6 +124,10 @@ func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// What was read before a change must not outlive it.
+	if s.forgotten != before {
+		return k, nil
+	}
 	if len(s.keys) >= maxCached {
 		clear(s.keys)
 	}
@@ -131,6 +139,7 @@ func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
 func (s *Service) ForgetGrant(digest [32]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgotten++
 	for id, k := range s.keys {
 		if k.Digest == digest {
 			delete(s.keys, id)

@@ -1,0 +1,432 @@
+package signing_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/stack"
+)
+
+// faulty is a store whose next writes fail, or happen and are reported as
+// unknown. Its hooks run inside the calls, so that a test can be in between.
+type faulty struct {
+	store.Store
+
+	mu          sync.Mutex // guards the fields below
+	before      int        // so many commits fail without happening
+	after       int        // so many commits happen and are unknown
+	revocations func()     // inside Revocations, after the rows are read
+	grant       func()     // inside GrantByKeyID, after the row is read
+}
+
+var errDisk = errors.New("the disk is gone")
+
+func (f *faulty) set(edit func(*faulty)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	edit(f)
+}
+
+// fault takes one planned fault.
+func (f *faulty) fault() (before, after bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.before > 0:
+		f.before--
+		return true, false
+	case f.after > 0:
+		f.after--
+		return false, true
+	}
+	return false, false
+}
+
+func (f *faulty) Commit(ctx context.Context, b []store.CommitBatch) ([][]store.Commit, error) {
+	before, after := f.fault()
+	if before {
+		return nil, errDisk
+	}
+	out, err := f.Store.Commit(ctx, b)
+	if after {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnknown, errDisk)
+	}
+	return out, err
+}
+
+func (f *faulty) run(hook func(*faulty) *func()) {
+	f.mu.Lock()
+	h := *hook(f)
+	*hook(f) = nil
+	f.mu.Unlock()
+	if h != nil {
+		h()
+	}
+}
+
+func (f *faulty) Revocations(ctx context.Context) ([]store.Revocation, error) {
+	out, err := f.Store.Revocations(ctx)
+	f.run(func(f *faulty) *func() { return &f.revocations })
+	return out, err
+}
+
+func (f *faulty) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, error) {
+	g, err := f.Store.GrantByKeyID(ctx, keyID)
+	f.run(func(f *faulty) *func() { return &f.grant })
+	return g, err
+}
+
+// scene is a stack on a faulty store, with an owner, a key and a wallet.
+type scene struct {
+	*stack.Stack
+	store *faulty
+	owner *stack.Owner
+	token *authority.Token
+	one   api.Wallet
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	s := &scene{store: &faulty{}}
+	s.Stack = stack.Start(t, stack.Options{WrapStore: func(under store.Store) store.Store {
+		s.store.Store = under
+		return s.store
+	}})
+	s.owner = s.NewOwner()
+	s.token = s.NewKey(s.owner, nil)
+	s.Do(s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`), 201, &s.one)
+	return s
+}
+
+func (s *scene) sign(message string) *http.Request {
+	return s.Request(s.token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":%q}`, s.one.ID, message))
+}
+
+// answer sends a copy of the request and returns status, body and error.
+func answer(t *testing.T, req *http.Request) (int, []byte, *api.Error) {
+	t.Helper()
+	body, err := req.GetBody()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := req.Clone(context.Background())
+	again.Body = body
+	res, err := http.DefaultClient.Do(again)
+	if err != nil {
+		t.Error(err)
+		return 0, nil, nil
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	var env api.Envelope
+	if err := json.Unmarshal(raw, &env); err != nil {
+		t.Errorf("%s: %v", raw, err)
+	}
+	return res.StatusCode, raw, env.Error
+}
+
+// check verifies the store's account of a request from the rows up: the
+// decision is there and its receipt covers it under the batch's signature;
+// for a signature that was released it has that one.
+func (s *scene) check(t *testing.T, req *http.Request, released []byte) {
+	t.Helper()
+	h, err := authority.ParseSignatureHeaders(req.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.Store.DecisionByRequest(t.Context(), h.KeyID, h.ID)
+	if err != nil {
+		t.Fatalf("no decision for what was released: %v", err)
+	}
+	proof, err := s.Signing.Receipt(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, _, err := proof.Open()
+	if err != nil || leaf.RequestID != h.ID || leaf.OutputDigest != receipt.Digest(d.Result) {
+		t.Fatalf("the receipt doesn't cover the decision: %v", err)
+	}
+	if !bytes.Contains(released, d.Result) {
+		t.Fatal("another signature was released than is stored")
+	}
+}
+
+// A commit that fails releases nothing, whether it happened or not; the same
+// request again gets one answer, which is the stored one.
+func TestCommitFails(t *testing.T) {
+	s := newScene(t)
+	for name, plan := range map[string]func(*faulty){
+		"before": func(f *faulty) { f.before = 1 },
+		"after":  func(f *faulty) { f.after = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.store.set(plan)
+			req := s.sign(name)
+			status, body, e := answer(t, req)
+			if status != 503 || e == nil || e.Code != api.CodeStoreUnavailable {
+				t.Fatalf("%d %s", status, body)
+			}
+			if bytes.Contains(body, []byte("0x")) {
+				t.Fatalf("a signature left without its record: %s", body)
+			}
+			status, first, _ := answer(t, req)
+			if status != 200 {
+				t.Fatalf("again: %d %s", status, first)
+			}
+			s.check(t, req, first)
+			if _, second, _ := answer(t, req); !bytes.Equal(first, second) {
+				t.Fatalf("two answers:\n%s\n%s", first, second)
+			}
+		})
+	}
+}
+
+// The same for wallets: one that wasn't acknowledged is either not there or
+// the one that the repeated request gets.
+func TestCommitOfWalletFails(t *testing.T) {
+	s := newScene(t)
+	for name, c := range map[string]struct {
+		plan  func(*faulty)
+		there int
+	}{
+		"before": {func(f *faulty) { f.before = 1 }, 0},
+		"after":  {func(f *faulty) { f.after = 1 }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			count := s.wallets(t)
+			s.store.set(c.plan)
+			req := s.Request(s.token, "POST", "/v1/s2s/wallets", `{"label":"mine"}`)
+			if status, body, _ := answer(t, req); status != 503 {
+				t.Fatalf("%d %s", status, body)
+			}
+			if got := s.wallets(t); got != count+c.there {
+				t.Fatalf("%d wallets became %d", count, got)
+			}
+			status, body, _ := answer(t, req)
+			if status != 201 || !bytes.Contains(body, []byte(`"label":"mine"`)) {
+				t.Fatalf("again: %d %s", status, body)
+			}
+			if got := s.wallets(t); got != count+1 {
+				t.Fatalf("%d wallets became %d", count, got)
+			}
+		})
+	}
+}
+
+func (s *scene) wallets(t *testing.T) int {
+	t.Helper()
+	_, total, err := s.Store.Wallets(t.Context(), s.owner.Genesis.OrganizationID, store.Page{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+// 64 callers under load while commits fail here and there: each request has
+// one answer, whoever asks for it, and the record was there before it.
+func TestManyWhileCommitsFail(t *testing.T) {
+	s := newScene(t)
+	const requests, callers = 8, 64
+	list := make([]*http.Request, requests)
+	for i := range list {
+		list[i] = s.sign(fmt.Sprint("order ", i))
+	}
+	s.store.set(func(f *faulty) { f.before, f.after = 2, 2 })
+	answers := make([][]byte, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			for range 20 {
+				status, body, e := answer(t, list[i%requests])
+				if status == 200 {
+					answers[i] = body
+					return
+				}
+				if e == nil || e.Code != api.CodeStoreUnavailable {
+					t.Errorf("%d %s", status, body)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, a := range answers {
+		if len(a) == 0 || !bytes.Equal(a, answers[i%requests]) {
+			t.Errorf("caller %d got another answer: %s", i, a)
+		}
+	}
+	for i, req := range list {
+		s.check(t, req, answers[i])
+	}
+}
+
+// Many requests for one wallet under one Idempotency-Key, each its own
+// request: one wallet, one answer.
+func TestOneWalletPerIdempotencyKey(t *testing.T) {
+	s := newScene(t)
+	before := s.wallets(t)
+	const callers = 16
+	list := make([]*http.Request, callers)
+	for i := range list {
+		list[i] = s.underKey(t, "order-7", `{"label":"once"}`)
+	}
+	answers := make([][]byte, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			status, body, _ := answer(t, list[i])
+			if status != 201 {
+				t.Errorf("%d %s", status, body)
+			}
+			answers[i] = body
+		})
+	}
+	group.Wait()
+	for _, a := range answers {
+		if !bytes.Equal(a, answers[0]) {
+			t.Errorf("two answers:\n%s\n%s", answers[0], a)
+		}
+	}
+	if got := s.wallets(t); got != before+1 {
+		t.Errorf("%d wallets were made", got-before)
+	}
+}
+
+// underKey makes a signed request for a wallet with an Idempotency-Key.
+func (s *scene) underKey(t *testing.T, key, body string) *http.Request {
+	t.Helper()
+	req := s.Request(s.token, "POST", "/v1/s2s/wallets", body)
+	h, err := authority.ParseSignatureHeaders(req.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := authority.Request{Method: "POST", Path: "/v1/s2s/wallets", Body: []byte(body), Created: h.Created, ID: h.ID, IdempotencyKey: key}
+	header, err := r.Sign(s.token.RequestKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	header.Set("Content-Type", "application/json")
+	req.Header = header
+	return req
+}
+
+func (s *scene) grant(t *testing.T) *store.Grant {
+	t.Helper()
+	g, err := s.Store.GrantByKeyID(t.Context(), authority.KeyID(s.token.PublicKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// revoke revokes the scene's key through the API.
+func (s *scene) revoke(t *testing.T) {
+	t.Helper()
+	d := s.grant(t).Digest
+	doc := authority.Revocation{Format: authority.FormatRevocation, OrganizationID: s.owner.Genesis.OrganizationID, Genesis: hex.EncodeToString(s.owner.Genesis.Digest[:]),
+		Grant: hex.EncodeToString(d[:]), RevokedAt: s.Now().Unix()}
+	envelope, err := authority.SignEnvelope(authority.TypeRevocation, doc, s.owner.Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"revocation":%s}`, envelope)
+	res, err := http.Post(s.API.URL+"/v1/orgs/"+s.owner.Genesis.OrganizationID.String()+"/revocations", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 201 {
+		t.Fatal(res.Status)
+	}
+}
+
+// A revocation acknowledged while a link is being set up, after the instance
+// was handed those that were stored before, reaches it before it serves.
+func TestRevokedWhileConnecting(t *testing.T) {
+	s := newScene(t)
+	g, key := s.grant(t), s.mustKey(t)
+	inside, resume := make(chan struct{}), make(chan struct{})
+	s.store.set(func(f *faulty) { f.revocations = func() { close(inside); <-resume } })
+	c, err := s.Link.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close() // the link comes back by itself
+	<-inside
+	s.revoke(t)
+	close(resume)
+	if c, err = s.Link.Client(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id, err := canon.ParseUUID(s.one.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Store.Wallet(t.Context(), g.Organization, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Straight to the TEE, as a control plane that has forgotten would.
+	if err := c.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: s.owner.Genesis.Envelope}, {Kind: teelink.ObjectGrant, Bytes: g.Envelope},
+		{Kind: teelink.ObjectWalletRecord, Bytes: w.Record}}); err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":"hi"}`, s.one.ID)
+	h, err := authority.ParseSignatureHeaders(s.Request(s.token, "POST", workload.PathSign, body).Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Decide(t.Context(), &teelink.Decide{Genesis: key.genesis, Grant: g.Digest, Record: receipt.Digest(w.Record), Auth: teelink.AuthSignature,
+		Method: "POST", Path: workload.PathSign, Created: h.Created, RequestID: h.ID, Proof: h.Signature, Body: []byte(body)})
+	var refused *teelink.RemoteError
+	if out != nil || !errors.As(err, &refused) || refused.Code != "invalid_key" {
+		t.Fatalf("the TEE decides for a revoked key: %v", err)
+	}
+}
+
+type keyDigests struct{ genesis [32]byte }
+
+func (s *scene) mustKey(t *testing.T) keyDigests {
+	t.Helper()
+	k, err := s.Signing.Key(t.Context(), authority.KeyID(s.token.PublicKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keyDigests{genesis: k.Genesis.Digest}
+}
+
+// A grant that was read before its revocation doesn't stay cached after it.
+func TestRevokedWhileLoading(t *testing.T) {
+	s := newScene(t)
+	s.Signing.ForgetGrant(s.grant(t).Digest)
+	inside, resume := make(chan struct{}), make(chan struct{})
+	read := s.Request(s.token, "GET", "/v1/s2s/wallets", "")
+	done := make(chan struct{})
+	s.store.set(func(f *faulty) { f.grant = func() { close(inside); <-resume } })
+	go func() { defer close(done); answer(t, read) }()
+	<-inside
+	s.revoke(t)
+	close(resume)
+	<-done
+	if status, body, e := answer(t, read); status != 401 || e == nil || e.Code != api.CodeInvalidKey {
+		t.Fatalf("a revoked key reads: %d %s", status, body)
+	}
+}
