@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -77,6 +78,10 @@ func (c *call) readAll(r io.Reader) ([]byte, error) {
 func (c *call) decode(v any) error {
 	if !utf8.Valid(c.body) {
 		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
+	}
+	// The decoder takes null for a struct without members.
+	if string(bytes.TrimSpace(c.body)) == "null" {
+		return refuse(api.CodeInvalidArgument, "the body is null, want an object")
 	}
 	err := json.Unmarshal(c.body, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
@@ -256,7 +261,11 @@ func pathUUID(c *call, name string) (canon.UUID, error) {
 // page reads limit and offset; nothing else is taken.
 func page(c *call) (store.Page, error) {
 	p := store.Page{Limit: 50}
-	for name, values := range c.URL.Query() {
+	query, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return p, refuse(api.CodeInvalidArgument, "the query is malformed")
+	}
+	for name, values := range query {
 		n, err := strconv.Atoi(values[0])
 		switch {
 		case len(values) != 1 || err != nil || n < 0:

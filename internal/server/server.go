@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -94,17 +95,29 @@ func New(a Args) *Server {
 		methods[r.path] = append(methods[r.path], r.method)
 		s.mux.Handle(r.method+" "+r.path, s.handler(r))
 	}
-	for path, allowed := range methods {
-		s.mux.Handle(path, s.wrongMethod(allowed))
+	for pattern, allowed := range methods {
+		s.mux.Handle(pattern, s.wrongMethod(allowed))
 	}
-	s.mux.Handle("/", s.handler(route{auth: authNone, body: MaxBody, timeout: time.Second, handle: func(*Server, *call) (reply, error) {
-		return reply{}, refuse(api.CodeNotFound, "there is no such route")
-	}}))
+	s.mux.Handle("/", s.notFound())
 	return s
 }
 
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. A path that the mux would clean is no
+// route: it would be redirected, without an envelope, and what was signed
+// isn't what would be asked for then.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.Path; p != "/" && path.Clean("/"+p) != p {
+		s.notFound().ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) notFound() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fail(w, s.NewID(), refuse(api.CodeNotFound, "there is no such route"))
+	})
+}
 
 func (s *Server) wrongMethod(allowed []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -64,6 +64,8 @@ type Options struct {
 	DataDir string
 	// Now is the TEE's and the control plane's clock; default time.Now.
 	Now func() time.Time
+	// Log is the control plane's; default none.
+	Log *slog.Logger
 }
 
 // Stack is a running one. It ends with the test.
@@ -229,7 +231,10 @@ func (s *Stack) startControlPlane(tee string) {
 	if s.opt.WrapStore != nil {
 		s.Store = s.opt.WrapStore(db)
 	}
-	log := slog.New(slog.DiscardHandler)
+	log := s.opt.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	committer := signing.NewCommitter(s.Store, log, s.Now)
 	s.Link = &signing.Link{Address: tee, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
