@@ -21,17 +21,11 @@ import (
 // patch is a control plane's HTTP face with an attacker's code in it. What it
 // alters can be changed while it serves.
 type patch struct {
-	replies  atomic.Pointer[func(path string, data map[string]any)]
-	requests atomic.Pointer[func(*http.Request)]
+	replies atomic.Pointer[func(path string, data map[string]any)]
 }
 
 func (p *patch) wrap(next http.Handler) http.Handler {
-	return clienttest.Rewrite(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f := p.requests.Load(); f != nil {
-			(*f)(r)
-		}
-		next.ServeHTTP(w, r)
-	}), func(path string, data map[string]any) {
+	return clienttest.Rewrite(next, func(path string, data map[string]any) {
 		if f := p.replies.Load(); f != nil {
 			(*f)(path, data)
 		}
