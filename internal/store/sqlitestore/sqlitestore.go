@@ -93,6 +93,15 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}
+	// A newer program's database may hold what this one would misread.
+	list := p.ListSources()
+	newest := list[len(list)-1].Version
+	switch has, err := p.GetDBVersion(ctx); {
+	case err != nil:
+		return fmt.Errorf("migrate database: %w", err)
+	case has > newest:
+		return fmt.Errorf("the database has version %d, made by a newer program; this one knows up to %d", has, newest)
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}

@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"database/sql"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,4 +62,25 @@ func TestFolderIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dir)
+}
+
+// A database that a newer program made is left alone.
+func TestNewerDatabaseIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := open(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, sqlitestore.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlitestore.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Fatalf("opened: %v", err)
+	}
 }
