@@ -39,11 +39,15 @@ type learner struct {
 	t       *testing.T
 	cloud   *cloudsim.Sim
 	secrets []scan.Secret
+	keys    map[string]*joined
 	public  []scan.Secret // what the workload must hold while it has the wallets
 }
 
+func keyID(wallet string, c keys.Curve) string { return fmt.Sprint(wallet, " ", c) }
+
 // learn returns key, shares and DEKs of all wallets and of the state key,
-// from what the control plane stored, and the wallets' public keys.
+// from what the control plane stored, the wallets' public keys, and the
+// nonces of the last signatures.
 func (s *subject) learn(t *testing.T) *learner {
 	t.Helper()
 	db, err := sqlitestore.Open(t.Context(), s.copyDatabase(t))
@@ -63,11 +67,12 @@ func (s *subject) learn(t *testing.T) *learner {
 	if err != nil || total != len(s.wallets) || len(list) != total {
 		t.Fatalf("%d of %d wallets: %v", len(list), total, err)
 	}
-	l := &learner{t: t, cloud: s.stack.Cloud()}
+	l := &learner{t: t, cloud: s.stack.Cloud(), keys: map[string]*joined{}}
 	l.state(org.State)
 	for i := range list {
 		l.wallet(fmt.Sprintf("wallet %d", i), list[i].Record)
 	}
+	l.nonces(s.last)
 	return l
 }
 
@@ -147,6 +152,7 @@ func (l *learner) key(label string, aad sealed.AAD, records [2][]byte) {
 	if err := keys.Public(aad.Curve, &priv, public); err != nil || !bytes.Equal(public, aad.PublicKey) {
 		l.t.Fatalf("%s: the joined key isn't that of the certificate: %v", label, err)
 	}
+	l.keys[keyID(aad.Wallet.String(), aad.Curve)] = &joined{priv, public}
 	l.add(label+" key", priv[:])
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,9 @@ type subject struct {
 	pid     int    // of the workload
 	key     *authority.Token
 	wallets []string
+
+	mu   sync.Mutex
+	last []signature // guarded by mu while signing
 }
 
 // startSubject runs a stack with a few wallets. experiment and tags are those
@@ -132,9 +136,13 @@ func (s *subject) sign(t *testing.T, n int) {
 	for range inFlight {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if err := s.signOne(t.Context(), hc, i); err != nil {
+				text, err := s.signOne(t.Context(), hc, s.request(i))
+				if err != nil {
 					errs <- err
 					return
+				}
+				if i >= n-lastSignatures {
+					s.keep(i, text)
 				}
 			}
 		})
@@ -147,35 +155,56 @@ func (s *subject) sign(t *testing.T, n int) {
 	t.Logf("%d signatures, %d in flight: %.1f s", n, inFlight, time.Since(began).Seconds())
 }
 
-func (s *subject) signOne(ctx context.Context, hc *http.Client, i int) error {
-	network := []string{"base", "solana"}[i%2]
-	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":%q,"message":"scan %d"}`, s.wallets[i/2%len(s.wallets)], network, i)
+// request returns the i-th request, without its answer.
+func (s *subject) request(i int) signature {
+	return signature{wallet: s.wallets[i/2%len(s.wallets)], network: []string{"base", "solana"}[i%2], message: fmt.Sprint("scan ", i)}
+}
+
+func (s *subject) keep(i int, text string) {
+	sig := s.request(i)
+	sig.text = text
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = append(s.last, sig)
+}
+
+// signOne returns the signature in the network's text form.
+func (s *subject) signOne(ctx context.Context, hc *http.Client, sig signature) (string, error) {
+	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":%q,"message":%q}`, sig.wallet, sig.network, sig.message)
 	id, err := canon.NewOrderedUUID(time.Now(), rand.Reader)
 	if err != nil {
-		return err
+		return "", err
 	}
 	r := authority.Request{Method: http.MethodPost, Path: "/v1/s2s/sign", Body: body, Created: time.Now().Unix(), ID: id}
 	req, err := http.NewRequestWithContext(ctx, r.Method, s.stack.Info().APIBaseURL+r.Path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if req.Header, err = r.Sign(s.key.RequestKey()); err != nil {
-		return err
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := hc.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = res.Body.Close() }()
-	reply, err := io.ReadAll(res.Body)
+	raw, err := io.ReadAll(res.Body)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %.300s", res.StatusCode, reply)
+		return "", fmt.Errorf("status %d: %.300s", res.StatusCode, raw)
 	}
-	return nil
+	var reply struct {
+		Data struct {
+			Signature string `json:"signature"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return "", err
+	}
+	return reply.Data.Signature, nil
 }
 
 // stop halts the workload where it is, and lets it go on at the test's end.

@@ -125,3 +125,22 @@ func BenchmarkScan(b *testing.B) {
 		s.find(mem, func(int, int) {})
 	}
 }
+
+func TestFile(t *testing.T) {
+	key := newSecret(t, "key")
+	s, err := New([]Secret{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/log"
+	if err := os.WriteFile(path, fmt.Appendf(make([]byte, 1<<20-70), `{"key":"%x"}`, key.Bytes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.File(path)
+	if err != nil || len(r.Hits) != 1 || r.Hits[0].Encoding != "hex" || !r.Hits[0].Whole || r.Hits[0].Mapping != path {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := s.File(path + "2"); err == nil {
+		t.Error("a file that isn't there is clean")
+	}
+}
