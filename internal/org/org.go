@@ -97,6 +97,18 @@ func (s *Service) Get(ctx context.Context, id canon.UUID) (*store.Organization, 
 
 // StateEvidence returns the evidence of the instance that made the state key.
 func (s *Service) StateEvidence(ctx context.Context, o *store.Organization) (*store.Evidence, error) {
+	cert, err := stateCertificate(o)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.Store.Evidence(ctx, cert.Statement)
+	if err != nil {
+		return nil, fmt.Errorf("evidence of the state key: %w", err)
+	}
+	return e, nil
+}
+
+func stateCertificate(o *store.Organization) (*receipt.StateCertificate, error) {
 	r, err := receipt.DecodeStateRecord(o.State)
 	if err != nil {
 		return nil, fmt.Errorf("stored state record: %w", err)
@@ -105,11 +117,7 @@ func (s *Service) StateEvidence(ctx context.Context, o *store.Organization) (*st
 	if err != nil {
 		return nil, fmt.Errorf("stored state record: %w", err)
 	}
-	e, err := s.Store.Evidence(ctx, cert.Statement)
-	if err != nil {
-		return nil, fmt.Errorf("evidence of the state key: %w", err)
-	}
-	return e, nil
+	return cert, nil
 }
 
 // CreateKey stores a grant.
@@ -121,6 +129,13 @@ func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*
 	v, err := authority.VerifyGrant(grant, g)
 	if err != nil {
 		return nil, document(err)
+	}
+	cert, err := stateCertificate(o)
+	if err != nil {
+		return nil, err
+	}
+	if v.StateKey != cert.StateKey {
+		return nil, refuse(api.CodeDocumentInvalid, "the grant accepts another state key than the organisation has: it could never be used")
 	}
 	row := &store.Grant{Organization: o.ID, ID: v.GrantID, KeyID: authority.KeyID(v.Credential), Digest: v.Digest, Envelope: grant,
 		Created: s.Now().UTC().Truncate(time.Microsecond)}
