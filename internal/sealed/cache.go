@@ -41,6 +41,9 @@ func NewCache(entries int, life time.Duration, now func() time.Time) (*Cache, er
 	return &Cache{arena: arena, life: life, now: now, order: list.New(), byKey: map[[32]byte]*list.Element{}}, nil
 }
 
+// Locked reports whether the slots are locked into memory.
+func (c *Cache) Locked() bool { return c.arena.Locked() }
+
 func (c *Cache) get(key [32]byte, dek *[32]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -33,8 +33,8 @@ type Committer struct {
 
 	mu     sync.Mutex // guards queue, queued and labels
 	queue  []*ticket
-	queued int                   // items of the queue
-	labels map[canon.UUID]string // by request id: labels of wallets being made
+	queued int                 // items of the queue
+	labels map[labelKey]string // of wallets being made
 	wake   chan struct{}
 }
 
@@ -54,7 +54,7 @@ func (c *Committer) ArchiveWith(archive func(statement [32]byte) error) { c.arch
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
 func NewCommitter(s store.Store, log *slog.Logger, now func() time.Time) *Committer {
-	return &Committer{store: s, log: log, now: now, labels: map[canon.UUID]string{}, wake: make(chan struct{}, 1)}
+	return &Committer{store: s, log: log, now: now, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
 }
 
 // Add queues a batch that arrived; it is teelink.ClientConfig.OnBatch.
@@ -71,25 +71,30 @@ func (c *Committer) Add(b *teelink.Batch) {
 	}
 }
 
-// expectLabel remembers the label of a wallet that a request will make.
-func (c *Committer) expectLabel(request canon.UUID, label string) (forget func()) {
+// labelKey is a request of a key: another key may use the same request id.
+type labelKey struct {
+	keyID   string
+	request canon.UUID
+}
+
+// expectLabel remembers the label of a wallet that a request will make, until
+// the wallet is committed or forget says that it won't be.
+func (c *Committer) expectLabel(k labelKey, label string) (forget func()) {
 	if label == "" {
 		return func() {}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.labels[request] = label
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.labels, request)
-	}
+	c.labels[k] = label
+	return func() { c.takeLabel(k) }
 }
 
-func (c *Committer) label(request canon.UUID) string {
+func (c *Committer) takeLabel(k labelKey) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.labels[request]
+	label := c.labels[k]
+	delete(c.labels, k)
+	return label
 }
 
 // maxTogether bounds one transaction, in batches.
@@ -224,7 +229,7 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 			d.Result = it.Result
 		case teelink.ResultWallet:
 			out.Wallets[i] = &store.Wallet{Organization: leaf.Organization, ID: leaf.Wallet, Record: it.Result,
-				Label: c.label(leaf.RequestID), Receipt: leaf.ID, Created: time.UnixMicro(int64(leaf.Time)).UTC()}
+				Label: c.takeLabel(labelKey{d.KeyID, leaf.RequestID}), Receipt: leaf.ID, Created: time.UnixMicro(int64(leaf.Time)).UTC()}
 		}
 	}
 	t.tree = receipt.NewTreeOfHashes(hashes)

@@ -38,6 +38,9 @@ func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
 	if _, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, s.link.Now()); err != nil {
 		return nil, nil // the TEE says what is wrong
 	}
+	if now := s.link.Now().Unix(); now >= c.Key.Expires || now < c.Key.NotBefore {
+		return nil, nil // the same
+	}
 	if leaf.PayloadDigest != sha256.Sum256(c.Request.Body) {
 		return nil, refuse(api.CodeIdempotencyConflict, "the Idempotency-Key was used with another body")
 	}

@@ -238,11 +238,14 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 			return out, err
 		}
 	}
-	defer s.committer.expectLabel(c.Request.RequestID, c.Label)()
+	forget := s.committer.expectLabel(labelKey{c.Key.KeyID, c.Request.RequestID}, c.Label)
 	s.committer.asking.Add(1)
 	o, err := s.ask(ctx, c)
 	s.committer.asking.Add(-1)
 	if err != nil {
+		// Even without an answer in time the wallet may still be made; then
+		// it goes without its label.
+		forget()
 		return s.afterRefusal(ctx, c, err)
 	}
 	t, ok := o.Batch.Tag.(*ticket)

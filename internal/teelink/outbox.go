@@ -1,9 +1,10 @@
 package teelink
 
 import (
-	"io"
+	"net"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // outbox queues frames for one connection. A single goroutine (run) owns the
@@ -12,6 +13,7 @@ type outbox struct {
 	mu     sync.Mutex // guards the fields below
 	frames []byte
 	items  []Item
+	size   int // of items, in bytes
 	closed error
 	last   bool          // nothing more will be queued
 	wake   chan struct{} // capacity 1: something is queued, or closed is set
@@ -20,6 +22,9 @@ type outbox struct {
 // maxQueued bounds what may wait for a slow reader, in bytes. A peer that
 // doesn't read loses its connection instead of the memory of this process.
 const maxQueued = 64 << 20
+
+// writeTimeout bounds one write.
+const writeTimeout = 10 * time.Second
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
@@ -55,10 +60,15 @@ func (o *outbox) send(f Frame) error {
 func (o *outbox) add(it Item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed == nil {
+	switch {
+	case o.closed != nil:
+	case o.size > maxQueued:
+		o.closed = errSlowPeer
+	default:
 		o.items = append(o.items, it)
-		o.signal()
+		o.size += it.size()
 	}
+	o.signal()
 }
 
 func (o *outbox) close(err error) {
@@ -83,13 +93,15 @@ func (o *outbox) take(frames []byte, items []Item) (f []byte, i []Item, last boo
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f, i = o.frames, o.items
-	o.frames, o.items = frames, items
+	o.frames, o.items, o.size = frames, items, 0
 	return f, i, o.last, o.closed
 }
 
 // run writes until the outbox is closed or a write fails. seal turns queued
 // items into batch frames appended to dst; nil where there are none.
-func (o *outbox) run(w io.Writer, seal func(dst []byte, items []Item) ([]byte, error)) error {
+// Each write must end within writeTimeout: a peer that doesn't read loses the
+// connection.
+func (o *outbox) run(w net.Conn, seal func(dst []byte, items []Item) ([]byte, error)) error {
 	var frames []byte
 	var items []Item
 	for range o.wake {
@@ -110,6 +122,9 @@ func (o *outbox) run(w io.Writer, seal func(dst []byte, items []Item) ([]byte, e
 			clear(items)
 		}
 		if len(frames) > 0 {
+			if err := w.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+				return err
+			}
 			if _, err := w.Write(frames); err != nil {
 				return err
 			}

@@ -122,11 +122,26 @@ func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
 	ln.run(ctx)
 }
 
+// stopGrace is how long a link may take to deliver what is decided when the
+// server stops.
+const stopGrace = 5 * time.Second
+
 func (ln *link) run(ctx context.Context) {
 	lctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(lctx, func() { ln.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	// When the server stops, a peer that doesn't read has until then.
+	over := make(chan struct{})
+	defer close(over)
+	cut := context.AfterFunc(lctx, func() {
+		select {
+		case <-over:
+		case <-time.After(stopGrace):
+			ln.conn.NetConn().Close()
+		}
+	})
+	defer cut()
 
 	var workers, writer sync.WaitGroup
 	for range ln.s.cfg.Workers {

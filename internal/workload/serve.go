@@ -25,6 +25,9 @@ func (s *Service) openers() error {
 	if err != nil {
 		return err
 	}
+	if !cache.Locked() && !s.args.Config.Development {
+		return fmt.Errorf("the system doesn't lock %d bytes for cached DEKs: raise RLIMIT_MEMLOCK or lower dek_cache_entries", 32*s.args.Config.DEKCacheEntries)
+	}
 	s.cache = cache
 	s.tee, s.provider = sealed.NewOpener(s.args.TEE, cache), sealed.NewOpener(s.args.Provider, cache)
 	return nil

@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/secret"
@@ -72,6 +73,7 @@ type Service struct {
 
 	evidence evidence
 	objects  objects
+	made     madeWallets
 
 	batchMu sync.Mutex // guards the three below
 	number  uint64
@@ -89,7 +91,7 @@ func New(ctx context.Context, a Args) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make instance key: %w", err)
 	}
-	s := &Service{args: a, instance: priv, objects: newObjects()}
+	s := &Service{args: a, instance: priv, objects: newObjects(), made: madeWallets{byID: map[canon.UUID]*madeWallet{}}}
 	if err := s.openers(); err != nil {
 		return nil, err
 	}

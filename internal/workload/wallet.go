@@ -90,11 +90,11 @@ func (s *Service) decideCreate(ctx context.Context, r *request) (teelink.Item, e
 	if r.state.cert.Genesis != r.Genesis || r.state.cert.StateKey != r.grant.StateKey {
 		return teelink.Item{}, remote("certificate_invalid", "the state record isn't that of the state key that the owner's grant names")
 	}
-	record, cert, err := s.newWallet(ctx, r, l.Wallet)
+	m, err := s.made.once(l.Wallet, r.now, func() (record, cert []byte, err error) { return s.newWallet(ctx, r, l.Wallet) })
 	if err != nil {
 		return teelink.Item{}, err
 	}
-	return s.allow(l, cert, teelink.ResultWallet, record)
+	return s.allow(l, m.cert, teelink.ResultWallet, m.record)
 }
 
 // walletID derives a version 8 UUID (RFC 9562) from grant and request id.
