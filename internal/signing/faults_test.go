@@ -12,10 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
@@ -33,6 +35,7 @@ type faulty struct {
 	after       int        // so many commits happen and are unknown
 	revocations func()     // inside Revocations, after the rows are read
 	grant       func()     // inside GrantByKeyID, after the row is read
+	committed   func()     // inside Commit, at its end
 }
 
 var errDisk = errors.New("the disk is gone")
@@ -64,6 +67,7 @@ func (f *faulty) Commit(ctx context.Context, b []store.CommitBatch) ([][]store.C
 		return nil, errDisk
 	}
 	out, err := f.Store.Commit(ctx, b)
+	f.run(func(f *faulty) *func() { return &f.committed })
 	if after {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnknown, errDisk)
 	}
@@ -428,5 +432,29 @@ func TestRevokedWhileLoading(t *testing.T) {
 	<-done
 	if status, body, e := answer(t, read); status != 401 || e == nil || e.Code != api.CodeInvalidKey {
 		t.Fatalf("a revoked key reads: %d %s", status, body)
+	}
+}
+
+// A caller who goes while the wallet is being made finds it later, with its
+// label.
+func TestLabelOutlivesItsCaller(t *testing.T) {
+	s := newScene(t)
+	if err := s.Cloud.SetKnobs(cloudsim.Knobs{KMS: cloudsim.Fault{Mode: cloudsim.FaultSlow, Delay: 500}}); err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan struct{})
+	s.store.set(func(f *faulty) { f.committed = func() { close(committed) } })
+	req := s.Request(s.token, "POST", "/v1/s2s/wallets", `{"label":"mine"}`)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	gone := req.Clone(ctx)
+	if res, err := http.DefaultClient.Do(gone); err == nil {
+		res.Body.Close()
+		t.Fatal("answered before the caller went")
+	}
+	<-committed // the wallet is made all the same
+	status, body, _ := answer(t, s.Request(s.token, "GET", "/v1/s2s/wallets", ""))
+	if status != 200 || !bytes.Contains(body, []byte(`"label":"mine"`)) {
+		t.Fatalf("%d %s", status, body)
 	}
 }

@@ -243,9 +243,13 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	o, err := s.ask(ctx, c)
 	s.committer.asking.Add(-1)
 	if err != nil {
-		// Even without an answer in time the wallet may still be made; then
-		// it goes without its label.
-		forget()
+		if ctx.Err() != nil {
+			// A caller who goes doesn't stop the TEE: the wallet that is
+			// made later has its label, and their repeated request gets it.
+			time.AfterFunc(time.Minute, forget)
+		} else {
+			forget()
+		}
 		return s.afterRefusal(ctx, c, err)
 	}
 	t, ok := o.Batch.Tag.(*ticket)
@@ -257,6 +261,7 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	case <-ctx.Done():
 		return nil, refuse(api.CodeDeadlineExceeded, "the decision wasn't recorded in time; send the same request again")
 	}
+	forget() // if the batch made no wallet
 	if t.err != nil {
 		return nil, refuse(api.CodeStoreUnavailable, "the decision couldn't be recorded, so nothing was released; send the same request again")
 	}
