@@ -158,13 +158,43 @@ func TestEncryptIsNotEnough(t *testing.T) {
 	}
 	// Canary: the forgery itself is sound. Had the owner granted the forger's
 	// state key, the TEE would sign with the planted key.
-	fooled := *s
 	own := e.statePublic()
-	fooled.token = s.NewKey(s.owner, func(g *authority.Grant) { g.StateKey = hex.EncodeToString(own[:]) })
-	out, err := fooled.ask(t, e.forge(t, cert, own), s.one.ID)
+	out, err := s.askUnder(t, own, e.forge(t, cert, own))
 	if err != nil || out.Item().ResultKind != teelink.ResultSignature || string(out.Item().Result) != e.sign(t, s.Stack, "pay") {
 		t.Errorf("canary: a sound forgery isn't signed with: %v", err)
 	}
+}
+
+// askUnder has the TEE sign with a record under a grant of the owner's that
+// names the state key. The control plane wouldn't take that grant.
+func (s *scene) askUnder(t *testing.T, state [32]byte, record *receipt.WalletRecord) (*teelink.Outcome, error) {
+	t.Helper()
+	key, err := s.Signing.Key(t.Context(), keyIDOf(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := key.Grant
+	doc.StateKey, doc.GrantID[0] = hex.EncodeToString(state[:]), doc.GrantID[0]^1
+	envelope, err := authority.SignEnvelope(authority.TypeGrant, doc, s.owner.Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, err := authority.VerifyGrant(envelope, key.Genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Link.Client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := record.Encode()
+	if err := c.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: key.Genesis.Envelope}, {Kind: teelink.ObjectGrant, Bytes: envelope},
+		{Kind: teelink.ObjectWalletRecord, Bytes: raw}}); err != nil {
+		return nil, err
+	}
+	d := s.decide(t, signBody(s.one.ID, "base", "pay"))
+	d.Genesis, d.Grant, d.Record = key.Genesis.Digest, grant.Digest, receipt.Digest(raw)
+	return c.Decide(t.Context(), d)
 }
 
 // with replaces the shares of a record's first key.
