@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
@@ -26,10 +27,11 @@ import (
 
 // Config says what to serve and where.
 type Config struct {
-	DataDir          string // folder of the embedded database; one process at a time
-	Listen           string // host:port of the API
-	TEEAddress       string // host:port of the workload's link
-	OpenRegistration bool   // take new organisations from anybody
+	DataDir          string          // folder of the embedded database; one process at a time
+	Listen           string          // host:port of the API
+	TEEAddress       string          // host:port of the workload's link
+	Accept           []authority.TEE // reference values of the workload; required
+	OpenRegistration bool            // take new organisations from anybody
 	Version          string
 	Log              *slog.Logger
 	// Ready is called once with the address, when the API listens.
@@ -42,6 +44,8 @@ func (c *Config) check() error {
 		return errors.New("a data folder is needed")
 	case c.Listen == "" || c.TEEAddress == "":
 		return errors.New("an address to listen on and the address of a TEE are needed")
+	case len(c.Accept) == 0:
+		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
 	case c.Log == nil:
 		return errors.New("a log is needed")
 	}
@@ -70,7 +74,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	committer := signing.NewCommitter(st, cfg.Log, time.Now)
-	link := &signing.Link{Address: cfg.TEEAddress, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
+	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks, cfg.Log)
 	srv := server.New(server.Args{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,16 @@ const databaseFile = "sigil.db"
 // when less than a day of it is left.
 const keyLife = 365 * 24 * time.Hour
 
+// reference returns the reference values of the workload that the stack runs.
+func (s *Stack) reference() authority.TEE {
+	cloud := s.cloud.Info()
+	return authority.TEE{
+		Kind: authority.KindConfidentialSpace, Issuer: cloud.IssuerURL, PKIRoot: cloud.PKIRootSHA256, Hardware: cloud.Hardware,
+		ProjectID: cloud.ProjectID, ServiceAccount: cloud.ServiceAccount, ImageDigests: []string{s.image},
+		TEEKEK: cloud.TEEKey, ProviderKEK: cloud.ProviderKey,
+	}
+}
+
 // startProcesses starts the workload and the control plane, and waits until
 // the one has attested itself to the other.
 func (s *Stack) startProcesses(ctx context.Context) error {
@@ -35,9 +46,16 @@ func (s *Stack) startProcesses(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	accept, err := json.Marshal(s.reference())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.path("accept.json"), accept, 0o600); err != nil {
+		return err
+	}
 	if err := s.procs.start(command{
 		name: nameServe, path: s.cfg.SigilBinary,
-		args: []string{"serve", "--data", s.path("db"), "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--open-registration"},
+		args: []string{"serve", "--data", s.path("db"), "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--accept", s.path("accept.json"), "--open-registration"},
 		dir:  s.dir, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, log: s.path("logs", nameServe+".log"),
 	}); err != nil {
 		return err
@@ -155,16 +173,11 @@ func (s *Stack) organization(ctx context.Context, admin *client.Admin, key ed255
 			return errors.New("the control plane shows another state key than on the first start")
 		}
 	} else {
-		cloud := s.cloud.Info()
 		public := key.Public().(ed25519.PublicKey)
 		org, err = admin.CreateOrganization(ctx, client.NewOrganization{
 			Name: "Development", Quorum: 1,
 			Admins: []client.AdminKey{{Name: "developer", PublicKey: hex.EncodeToString(public)}},
-			TEEs: []client.TEE{{
-				Kind: authority.KindConfidentialSpace, Issuer: cloud.IssuerURL, PKIRoot: cloud.PKIRootSHA256, Hardware: cloud.Hardware,
-				ProjectID: cloud.ProjectID, ServiceAccount: cloud.ServiceAccount, ImageDigests: []string{s.image},
-				TEEKEK: cloud.TEEKey, ProviderKEK: cloud.ProviderKey,
-			}},
+			TEEs:   []client.TEE{s.reference()},
 		})
 		if err != nil {
 			return err

@@ -222,8 +222,15 @@ func (s *Server) identifyDecision(c *call) error {
 		if p.IdempotencyKey, err = authority.IdempotencyKey(c.Header); err != nil {
 			return asError(err)
 		}
-		c.key, err = s.Signing.Key(c.ctx, authority.KeyID(token.PublicKey()))
-		return err
+		if c.key, err = s.Signing.Key(c.ctx, authority.KeyID(token.PublicKey())); err != nil {
+			return err
+		}
+		if !c.key.Bearer {
+			// Not even the TEE sees a token that its owner didn't allow to
+			// be presented.
+			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself; sign the request (SDKs do, `sigil proxy` does for curl) or have the owner allow it")
+		}
+		return nil
 	}
 	h, err := authority.ParseSignatureHeaders(c.Header)
 	if err != nil {

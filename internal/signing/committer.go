@@ -26,8 +26,8 @@ type Committer struct {
 
 	// archive makes sure that the evidence for a statement is stored, so that
 	// whoever gets a receipt of its batches can verify it.
-	archive  func(statement [32]byte) error
-	archived [32]byte // the last one; owned by the goroutine of Run
+	archive  func(statement, instance [32]byte) error
+	archived [2][32]byte // the last pair; owned by the goroutine of Run
 
 	asking atomic.Int64 // requests that the TEE is deciding now
 
@@ -50,7 +50,9 @@ type ticket struct {
 }
 
 // ArchiveWith sets what stores evidence; before Run, and always.
-func (c *Committer) ArchiveWith(archive func(statement [32]byte) error) { c.archive = archive }
+func (c *Committer) ArchiveWith(archive func(statement, instance [32]byte) error) {
+	c.archive = archive
+}
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
 func NewCommitter(s store.Store, log *slog.Logger, now func() time.Time) *Committer {
@@ -77,6 +79,8 @@ type labelKey struct {
 	request canon.UUID
 }
 
+const maxLabels = 10_000
+
 // expectLabel remembers the label of a wallet that a request will make, until
 // the wallet is committed or forget says that it won't be.
 func (c *Committer) expectLabel(k labelKey, label string) (forget func()) {
@@ -85,6 +89,9 @@ func (c *Committer) expectLabel(k labelKey, label string) (forget func()) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.labels) >= maxLabels {
+		clear(c.labels) // of wallets that never came
+	}
 	c.labels[k] = label
 	return func() { c.takeLabel(k) }
 }
@@ -197,15 +204,15 @@ func (c *Committer) commit(tickets []*ticket) {
 
 // rows lays out a batch for the store. It all follows from the leaves.
 func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
-	batch, _, _, err := receipt.DecodeBatch(t.batch.Signed)
+	batch, err := receipt.OpenBatch(t.batch.Signed)
 	if err != nil {
 		return store.CommitBatch{}, err
 	}
-	if batch.Statement != c.archived {
-		if err := c.archive(batch.Statement); err != nil {
+	if pair := [2][32]byte{batch.Statement, batch.InstanceKey}; pair != c.archived {
+		if err := c.archive(batch.Statement, batch.InstanceKey); err != nil {
 			return store.CommitBatch{}, fmt.Errorf("evidence of a batch: %w", err)
 		}
-		c.archived = batch.Statement
+		c.archived = pair
 	}
 	n := len(t.batch.Items)
 	out := store.CommitBatch{Decisions: make([]store.Decision, n), Wallets: make([]*store.Wallet, n)}

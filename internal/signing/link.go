@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/attest/confspace"
+	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
@@ -30,6 +32,9 @@ var ErrUnavailable = errors.New("no TEE workload is connected")
 // requests through; when the connection breaks it starts over.
 type Link struct {
 	Address string
+	// Accept are the reference values that a workload must meet; none means
+	// that no workload is talked to.
+	Accept  []authority.TEE
 	Store   store.Store
 	OnBatch func(*teelink.Batch)
 	Log     *slog.Logger
@@ -106,9 +111,9 @@ func (l *Link) watch(ctx context.Context, c *teelink.Client) error {
 	}
 }
 
-// introduce checks that the attested statement is that of this connection and
-// archives it. Whether the release is a good one, clients judge by the
-// genesis; here it is honest routing.
+// introduce checks that an accepted workload attests the key of this very
+// connection, and archives the evidence. Clients judge again by their genesis;
+// here it keeps requests, and bearer tokens above all, from going elsewhere.
 func (l *Link) introduce(ctx context.Context, c *teelink.Client) (*store.Evidence, error) {
 	h, err := c.Hello(ctx)
 	if err != nil {
@@ -121,11 +126,42 @@ func (l *Link) introduce(ctx context.Context, c *teelink.Client) (*store.Evidenc
 	if st.LinkKey != c.LinkKey() {
 		return nil, errors.New("the TEE's statement names another link key: somebody is in the middle")
 	}
+	if err := l.validate(&h, st); err != nil {
+		return nil, fmt.Errorf("the peer isn't an accepted TEE workload: %w", err)
+	}
 	e := &store.Evidence{ID: st.Digest(), Statement: h.Statement, Token: string(h.Token), Release: h.Release, Version: h.Version, Stored: l.Now()}
 	if err := l.Store.PutEvidence(ctx, e); err != nil {
 		return nil, fmt.Errorf("archive evidence: %w", err)
 	}
 	return e, nil
+}
+
+// validate verifies the token for the statement against the reference values.
+func (l *Link) validate(h *teelink.HelloReply, st *receipt.Statement) error {
+	refused := errors.New("no TEE is accepted: give `sigil serve` its reference values")
+	now := l.Now()
+	for i := range l.Accept {
+		t := &l.Accept[i]
+		pin, err := confspace.ParseFingerprint(t.PKIRoot)
+		if err != nil {
+			return err
+		}
+		claims, err := confspace.Verify(string(h.Token), confspace.Trust{PKIRoot: pin}, now)
+		if err == nil {
+			err = confspace.Validate(claims, confspace.Expectation{
+				Issuer: t.Issuer, Audience: receipt.EvidenceAudience, Hardware: t.Hardware, ProjectID: t.ProjectID,
+				ServiceAccount: t.ServiceAccount, ImageDigests: t.ImageDigests, Nonce: st.Nonce(),
+			}, now)
+		}
+		if err == nil && claims.ImageDigest != h.Release {
+			err = errors.New("it says that it is another release than it attests")
+		}
+		if err == nil {
+			return nil
+		}
+		refused = err
+	}
+	return refused
 }
 
 // admit hands the instance every revocation and then lets requests through.
@@ -206,30 +242,47 @@ func (l *Link) pushRevocations(ctx context.Context, c *teelink.Client) error {
 
 // Archive makes sure that the evidence for a statement is stored: an instance
 // renews it now and then, and the first batch under it may come first.
-func (l *Link) Archive(statement [32]byte) error {
-	l.mu.Lock()
-	c, known := l.client, l.evidence != nil && l.evidence.ID == statement
-	l.mu.Unlock()
-	if known {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if _, err := l.Store.Evidence(ctx, statement); err == nil {
-		return nil
-	}
-	if c == nil {
-		return ErrUnavailable
-	}
-	e, err := l.introduce(ctx, c)
+//
+// The statement must be of the instance that signed the batch.
+func (l *Link) Archive(statement, instance [32]byte) error {
+	e, err := l.evidenceFor(statement)
 	if err != nil {
 		return err
 	}
-	l.renewed(c, e)
-	if e.ID != statement {
-		return errors.New("the TEE has other evidence now")
+	st, err := receipt.DecodeStatement(e.Statement)
+	if err != nil {
+		return err
+	}
+	if st.InstanceKey != instance {
+		return errors.New("the batch isn't signed by the attested instance")
 	}
 	return nil
+}
+
+func (l *Link) evidenceFor(statement [32]byte) (*store.Evidence, error) {
+	l.mu.Lock()
+	c, latest := l.client, l.evidence
+	l.mu.Unlock()
+	if latest != nil && latest.ID == statement {
+		return latest, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if e, err := l.Store.Evidence(ctx, statement); err == nil {
+		return e, nil
+	}
+	if c == nil {
+		return nil, ErrUnavailable
+	}
+	e, err := l.introduce(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	l.renewed(c, e)
+	if e.ID != statement {
+		return nil, errors.New("the TEE has other evidence now")
+	}
+	return e, nil
 }
 
 // renewed notes newer evidence of a connection that is still the one.

@@ -256,7 +256,7 @@ func fromTheTEE() []alteration {
 		}), "control plane store_unavailable"},
 		{"batch", "signed by the attacker", func(t *testing.T, r *patchedRun) { r.onReceipt(t, resign(t, false)) }, "SDK batch_invalid"},
 		{"batch", "signed in the attacker's name", func(t *testing.T, r *patchedRun) { r.onReceipt(t, resign(t, true)) }, "SDK batch_invalid"},
-		{"batch", "signature altered on the link", batch(func(signed []byte, _ []teelink.Item) []byte { signed[len(signed)-9] ^= 1; return signed }), "SDK batch_invalid"},
+		{"batch", "signature altered on the link", batch(func(signed []byte, _ []teelink.Item) []byte { signed[len(signed)-9] ^= 1; return signed }), "control plane store_unavailable"},
 	}
 }
 
@@ -377,7 +377,7 @@ func TestManInTheMiddleOfTheLink(t *testing.T) {
 		"the workload itself (canary)": {func() string { return s.Link.Address }, true},
 		"a key that isn't attested":    {func() string { return (&tap{t: t}).open(s.Link.Address, mine) }, false},
 	} {
-		l := &signing.Link{Address: c.certificate(), Store: s.Store, OnBatch: func(*teelink.Batch) {}, Log: slog.New(slog.DiscardHandler), Now: s.Now}
+		l := &signing.Link{Address: c.certificate(), Accept: s.Link.Accept, Store: s.Store, OnBatch: func(*teelink.Batch) {}, Log: slog.New(slog.DiscardHandler), Now: s.Now}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { l.Run(ctx) })

@@ -236,7 +236,7 @@ func (s *Stack) startControlPlane(tee string) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	committer := signing.NewCommitter(s.Store, log, s.Now)
-	s.Link = &signing.Link{Address: tee, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
+	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks, log)
 	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
