@@ -88,6 +88,7 @@ func TestKillUnderLoad(t *testing.T) {
 	closed = true
 	l.report(t, recoveries)
 	l.verify(t, data, s.Info().OrganizationID)
+	noneHalfMade(t, filepath.Join(data, "db"))
 }
 
 func newLoad(t *testing.T, s *devstack.Stack) *load {
