@@ -89,11 +89,13 @@ func (t *tally) typeScript(dir string) {
 	}
 	cmd := exec.Command("npm", "test", "--silent")
 	cmd.Dir = dir
-	var buf bytes.Buffer
-	cmd.Stdout = io.MultiWriter(t.out, &buf)
-	cmd.Stderr = t.out
-	err := cmd.Run()
-	counted := t.nodeLines(&buf)
+	out, err := cmd.CombinedOutput()
+	counted := t.nodeLines(bytes.NewReader(out))
+	if err != nil || counted.failed > 0 {
+		fmt.Fprintf(t.out, "%s\n", out)
+	} else {
+		fmt.Fprintf(t.out, "ok   %-32s %d tests\n", dir, counted.passed)
+	}
 	switch {
 	case err != nil && counted.failed == 0:
 		t.fail("npm test", err.Error())

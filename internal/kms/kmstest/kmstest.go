@@ -138,7 +138,9 @@ func altered(t *testing.T, h Harness) {
 
 // faults: what a server that keeps failing makes of both operations.
 func faults(t *testing.T, h Harness) {
-	short, patient := h.New(t, 0, 500*time.Millisecond), h.New(t, 0, patience)
+	// Long enough for one reply on a busy machine: without any, a bad reply
+	// and a silent KMS look the same.
+	short, patient := h.New(t, 0, 2*time.Second), h.New(t, 0, patience)
 	retried := []Fault{TooManyRequests, ServiceDown, HangUp, CutShort, Silence, WrongChecksum, NotVerified}
 	dek := newDEK(t)
 	w := wrap(t, patient, dek)
