@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"regexp"
 	"time"
 
@@ -182,7 +183,7 @@ func (c *Client) run(ctx context.Context, k *call) error {
 				s.Invalidate(token)
 			}
 			continue
-		case !res.retry && answer != nil && ctx.Err() != nil:
+		case answer != nil && timedOut(ctx, res.err):
 			return answer
 		case !res.retry:
 			return res.err
@@ -192,6 +193,12 @@ func (c *Client) run(ctx context.Context, k *call) error {
 			return answer
 		}
 	}
+}
+
+// timedOut reports whether an attempt failed because time was up. A dial that
+// runs into the deadline may say so a moment before ctx does.
+func timedOut(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (c *Client) token(ctx context.Context) (string, error) {
