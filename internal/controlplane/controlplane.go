@@ -73,10 +73,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	committer := signing.NewCommitter(st, cfg.Log, time.Now)
+	committer := signing.NewCommitter(st, cfg.Log)
 	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
 	committer.ArchiveWith(link.Archive)
-	sign := signing.NewService(st, link, committer, networks, cfg.Log)
+	sign := signing.NewService(st, link, committer, networks)
 	srv := server.New(server.Args{
 		Store: st, Signing: sign, Link: link, Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},

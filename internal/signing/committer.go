@@ -22,7 +22,6 @@ import (
 type Committer struct {
 	store store.Store
 	log   *slog.Logger
-	now   func() time.Time
 
 	// archive makes sure that the evidence for a statement is stored, so that
 	// whoever gets a receipt of its batches can verify it.
@@ -55,8 +54,8 @@ func (c *Committer) ArchiveWith(archive func(statement, instance [32]byte) error
 }
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
-func NewCommitter(s store.Store, log *slog.Logger, now func() time.Time) *Committer {
-	return &Committer{store: s, log: log, now: now, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
+func NewCommitter(s store.Store, log *slog.Logger) *Committer {
+	return &Committer{store: s, log: log, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
 }
 
 // Add queues a batch that arrived; it is teelink.ClientConfig.OnBatch.

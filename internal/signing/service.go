@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -42,7 +41,6 @@ type Service struct {
 	link      *Link
 	committer *Committer
 	networks  *chain.Registry
-	log       *slog.Logger
 	slots     chan struct{}
 
 	mu        sync.RWMutex // guards the fields below
@@ -52,8 +50,8 @@ type Service struct {
 }
 
 // NewService returns a Service over its parts.
-func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry, log *slog.Logger) *Service {
-	return &Service{store: s, link: l, committer: c, networks: n, log: log, slots: make(chan struct{}, maxInFlight),
+func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry) *Service {
+	return &Service{store: s, link: l, committer: c, networks: n, slots: make(chan struct{}, maxInFlight),
 		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
 }
 
