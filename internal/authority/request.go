@@ -130,11 +130,20 @@ func (r *Request) BearerDigest() ([32]byte, error) {
 // Verify checks the signature under pub, whose key id KeyID must be, and the
 // clock, and returns the request digest.
 func (r *Request) Verify(pub [32]byte, sig []byte, now time.Time) ([32]byte, error) {
+	v, err := keys.NewVerifier(keys.Ed25519, pub[:])
+	if err != nil {
+		return [32]byte{}, refuse(CodeSignatureInvalid, "the key %s isn't a point of the curve", r.KeyID)
+	}
+	return r.VerifyWith(v, sig, now)
+}
+
+// VerifyWith is Verify under an Ed25519 key that is prepared already.
+func (r *Request) VerifyWith(pub *keys.Verifier, sig []byte, now time.Time) ([32]byte, error) {
 	if err := r.check(); err != nil {
 		return [32]byte{}, err
 	}
 	base := r.appendBase(make([]byte, 0, 640), tagSignature)
-	if !keys.Verify(keys.Ed25519, pub[:], base, sig) {
+	if !pub.Verify(base, sig) {
 		return [32]byte{}, refuse(CodeSignatureInvalid, "the request signature doesn't verify under the key %s", r.KeyID)
 	}
 	if err := r.CheckClock(now); err != nil {

@@ -16,6 +16,6 @@ func signEd25519(seed *[32]byte, pub, msg, sig []byte) {
 	clear(expanded[:])
 }
 
-func verifyEd25519(pub, msg, sig []byte) bool {
-	return ed25519.VerifyWithOptions(pub, msg, sig, &ed25519.Options{Verify: &ed25519.VerifyOptions{CofactorlessVerify: true}})
+func strictEd25519() *ed25519.Options {
+	return &ed25519.Options{Verify: &ed25519.VerifyOptions{CofactorlessVerify: true}}
 }

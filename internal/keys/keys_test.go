@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 
@@ -93,24 +94,33 @@ func TestVerifyRefuses(t *testing.T) {
 		if err := keys.Sign(c, priv, pub, digest[:], sig); err != nil {
 			t.Fatal(err)
 		}
+		prepared, err := keys.NewVerifier(c, pub)
+		if err != nil || !prepared.Verify(digest[:], sig) {
+			t.Fatal("a prepared key refuses a signature", err)
+		}
 		for i := range sig { // every single bit
 			for bit := range 8 {
 				bad := bytes.Clone(sig)
 				bad[i] ^= 1 << bit
-				if keys.Verify(c, pub, digest[:], bad) {
+				if keys.Verify(c, pub, digest[:], bad) || prepared.Verify(digest[:], bad) {
 					t.Errorf("%v: bit %d of byte %d doesn't matter", c, bit, i)
 				}
 			}
 		}
 		_, stranger := generate(t, c)
 		for name, ok := range map[string]bool{
-			"other key":     keys.Verify(c, stranger, digest[:], sig),
-			"other message": keys.Verify(c, pub, make([]byte, 32), sig),
-			"short":         keys.Verify(c, pub, digest[:], sig[:len(sig)-1]),
-			"long":          keys.Verify(c, pub, digest[:], append(bytes.Clone(sig), 0)),
-			"no key":        keys.Verify(c, nil, digest[:], sig),
-			"zero key":      keys.Verify(c, make([]byte, len(pub)), digest[:], sig),
-			"no curve":      keys.Verify(0, pub, digest[:], sig),
+			"other key":               keys.Verify(c, stranger, digest[:], sig),
+			"prepared, other message": prepared.Verify(make([]byte, 32), sig),
+			"prepared, short":         prepared.Verify(digest[:], sig[:len(sig)-1]),
+			"prepared, no message":    prepared.Verify(nil, sig),
+			"zero verifier":           new(keys.Verifier).Verify(digest[:], sig),
+			"zero verifier, nothing":  new(keys.Verifier).Verify(nil, nil),
+			"other message":           keys.Verify(c, pub, make([]byte, 32), sig),
+			"short":                   keys.Verify(c, pub, digest[:], sig[:len(sig)-1]),
+			"long":                    keys.Verify(c, pub, digest[:], append(bytes.Clone(sig), 0)),
+			"no key":                  keys.Verify(c, nil, digest[:], sig),
+			"zero key":                keys.Verify(c, make([]byte, len(pub)), digest[:], sig),
+			"no curve":                keys.Verify(0, pub, digest[:], sig),
 		} {
 			if ok {
 				t.Errorf("%v: %s accepted", c, name)
@@ -145,7 +155,26 @@ func TestEd25519SmallOrderRefused(t *testing.T) {
 	if keys.Verify(keys.Ed25519, pub, []byte("anything"), sig) {
 		t.Fatal("small-order key accepted")
 	}
+	if v, err := keys.NewVerifier(keys.Ed25519, pub); err == nil && v.Verify([]byte("anything"), sig) {
+		t.Fatal("prepared small-order key accepted")
+	}
 }
+
+func TestNewVerifierRefuses(t *testing.T) {
+	off := append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...) // x is p or more
+	for name, err := range map[string]error{
+		"no curve":  second(keys.NewVerifier(0, nil)),
+		"short":     second(keys.NewVerifier(keys.Secp256k1, off[:32])),
+		"off curve": second(keys.NewVerifier(keys.Secp256k1, off)),
+		"ed25519":   second(keys.NewVerifier(keys.Ed25519, append([]byte{2}, make([]byte, 31)...))), // y = 2 has no x
+	} {
+		if !errors.Is(err, keys.ErrInput) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 func TestGenerateDrawsAgain(t *testing.T) {
 	// Zero and n-or-more candidates are skipped for secp256k1.
@@ -200,6 +229,23 @@ func BenchmarkSignInDo(b *testing.B) {
 func BenchmarkVerify(b *testing.B) {
 	for _, c := range []keys.Curve{keys.Secp256k1, keys.Ed25519} {
 		b.Run(c.String(), func(b *testing.B) {
+			priv, pub := generate(b, c)
+			sig := make([]byte, c.SignatureSize())
+			if err := keys.Sign(c, priv, pub, pub[:32], sig); err != nil {
+				b.Fatal(err)
+			}
+			prepared, err := keys.NewVerifier(c, pub)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if !prepared.Verify(pub[:32], sig) {
+					b.Fatal("refused")
+				}
+			}
+		})
+		b.Run(c.String()+" once", func(b *testing.B) {
 			priv, pub := generate(b, c)
 			sig := make([]byte, c.SignatureSize())
 			if err := keys.Sign(c, priv, pub, pub[:32], sig); err != nil {

@@ -130,12 +130,6 @@ func (n *nonces) next() (*secp.Scalar, error) {
 // verifier makes its table of constants when it is first needed.
 var verifier = sync.OnceValue(vartime.New)
 
-// verifySecp256k1 shares no code with the signer, so that a fault in the
-// arithmetic of either shows.
-func verifySecp256k1(pub, digest []byte, sig *[65]byte) bool {
-	return verifier().Verify(pub, digest, sig)
-}
-
 // Uncompressed returns the 65-byte form of a compressed secp256k1 public key.
 func Uncompressed(pub []byte) ([]byte, error) {
 	if len(pub) != 33 {

@@ -97,7 +97,7 @@ func (s *Service) authenticate(r *request) error {
 	}
 	var err error
 	if r.Auth == teelink.AuthSignature {
-		r.digest, err = req.Verify(r.grant.Credential, r.Proof, r.now)
+		r.digest, err = req.VerifyWith(r.grant.credential, r.Proof, r.now)
 	} else {
 		r.digest, err = s.authenticateBearer(r, req)
 	}

@@ -38,7 +38,8 @@ func (s *Service) sign(ctx context.Context, a *approval) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !keys.Verify(a.key.curve, a.key.public, a.payload, sig) {
+	verifier, err := a.key.verifier()
+	if err != nil || !verifier.Verify(a.payload, sig) {
 		clear(sig)
 		return nil, remote("self_verify_failed", "the joined key isn't that of the wallet's certificate; nothing was released")
 	}
@@ -126,7 +127,7 @@ func (s *Service) newKey(ctx context.Context, place *sealed.AAD, public []byte) 
 
 // stateKey is the opened layout of an organisation's state record.
 func stateKeyOf(genesis [32]byte, org [16]byte, public []byte, tee, provider []byte) (*walletKey, error) {
-	k := &walletKey{curve: keys.Ed25519, public: public}
+	k := newWalletKey(keys.Ed25519, public)
 	var err error
 	if k.tee, err = sealed.DecodeShare(tee); err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func stateKeyOf(genesis [32]byte, org [16]byte, public []byte, tee, provider []b
 	k.teePlace = sealed.NewPlace(aad)
 	aad.Role = sealed.RoleProvider
 	k.providerPlace = sealed.NewPlace(aad)
-	return k, nil
+	return &k, nil
 }
 
 func stateAAD(genesis [32]byte, org [16]byte) *sealed.AAD {

@@ -14,7 +14,7 @@ import (
 	"github.com/sigilkeys/sigil/receipt"
 )
 
-// Bounds of the object caches: at about 4 KB a wallet, 64 MB.
+// Bounds of the object caches: at up to 9 KB a wallet, 150 MB.
 const (
 	maxGenesis = 4096
 	maxGrants  = 16384
@@ -38,8 +38,9 @@ type objects struct {
 // grant is a verified grant with the genesis that it was verified under.
 type grant struct {
 	*authority.VerifiedGrant
-	genesis [32]byte
-	keyID   string
+	genesis    [32]byte
+	keyID      string
+	credential *keys.Verifier
 }
 
 // wallet is a record whose certificate verified under the state key that it
@@ -52,9 +53,14 @@ type wallet struct {
 type walletKey struct {
 	curve         keys.Curve
 	public        []byte
+	verifier      func() (*keys.Verifier, error) // of public, made at its first use
 	tee, provider *sealed.Share
 	teePlace      *sealed.Place
 	providerPlace *sealed.Place
+}
+
+func newWalletKey(c keys.Curve, public []byte) walletKey {
+	return walletKey{curve: c, public: public, verifier: sync.OnceValues(func() (*keys.Verifier, error) { return keys.NewVerifier(c, public) })}
 }
 
 func newObjects() objects {
@@ -156,7 +162,11 @@ func (s *Service) putGrant(b []byte) error {
 	if err != nil {
 		return err
 	}
-	s.objects.grants.put(v.Digest, &grant{VerifiedGrant: v, genesis: g.Digest, keyID: authority.KeyID(v.Credential)})
+	credential, err := keys.NewVerifier(keys.Ed25519, v.Credential[:])
+	if err != nil {
+		return fmt.Errorf("credential of the grant: %w", err)
+	}
+	s.objects.grants.put(v.Digest, &grant{VerifiedGrant: v, genesis: g.Digest, keyID: authority.KeyID(v.Credential), credential: credential})
 	return nil
 }
 
@@ -201,7 +211,7 @@ func openWallet(record []byte) (*wallet, error) {
 	}
 	w := &wallet{cert: cert}
 	for i := range cert.Keys {
-		k := walletKey{curve: cert.Keys[i].Curve, public: cert.Keys[i].PublicKey}
+		k := newWalletKey(cert.Keys[i].Curve, cert.Keys[i].PublicKey)
 		if k.tee, err = sealed.DecodeShare(r.Shares[2*i]); err != nil {
 			return nil, err
 		}

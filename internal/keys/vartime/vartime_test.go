@@ -108,7 +108,7 @@ func TestMultAgainstVoi(t *testing.T) {
 	v := New()
 	for _, d := range []int64{1, 2, 3, 7, 255, 256, 1 << 40} {
 		qp := voi.NewIdentityPoint().ScalarBaseMult(voi.NewScalarFromUint64(uint64(d)))
-		q, ok := decompress(qp.CompressedBytes())
+		q, ok := v.NewKey(qp.CompressedBytes())
 		if !ok {
 			t.Fatal("public key refused")
 		}
@@ -116,7 +116,7 @@ func TestMultAgainstVoi(t *testing.T) {
 			for _, b := range edges(v)[:40] {
 				a, b := new(big.Int).Mod(a, v.n), new(big.Int).Mod(b, v.n)
 				want := voi.NewIdentityPoint().DoubleScalarMultBasepointVartime(scalar(a), scalar(b), qp)
-				got := v.mult(a, b, &q)
+				got := v.mult(a, b, q)
 				if got.z.isZero() != (want.IsIdentity() == 1) {
 					t.Fatalf("%x G + %x * %d G: infinity or not", a, b, d)
 				}
@@ -135,7 +135,7 @@ func TestMultAgainstVoi(t *testing.T) {
 		}
 		// a G - a G: infinity on the way and in the end
 		neg := new(big.Int).Sub(v.n, big.NewInt(d))
-		if got := v.mult(neg, big.NewInt(1), &q); !got.z.isZero() {
+		if got := v.mult(neg, big.NewInt(1), q); !got.z.isZero() {
 			t.Fatalf("-%d G + %d G isn't infinity", d, d)
 		}
 	}
@@ -166,6 +166,11 @@ func TestDecompressAgainstDecred(t *testing.T) {
 	}
 }
 
+func verify(v *Verifier, pub, digest []byte, sig *[65]byte) bool {
+	k, ok := v.NewKey(pub)
+	return ok && v.Verify(k, digest, sig)
+}
+
 func TestVerifyAgainstDecred(t *testing.T) {
 	v := New()
 	for i := range 2000 {
@@ -179,11 +184,11 @@ func TestVerifyAgainstDecred(t *testing.T) {
 		copy(sig[:], compact[1:])
 		sig[64] = compact[0] - 31
 		pub := key.PubKey().SerializeCompressed()
-		if !v.Verify(pub, digest[:], &sig) {
+		if !verify(v, pub, digest[:], &sig) {
 			t.Fatalf("refused %x under %x", sig, pub)
 		}
 		sig[i%65] ^= 1 << (i % 8)
-		if v.Verify(pub, digest[:], &sig) {
+		if verify(v, pub, digest[:], &sig) {
 			t.Fatalf("accepted %x under %x", sig, pub)
 		}
 	}
@@ -201,12 +206,23 @@ func BenchmarkVerify(b *testing.B) {
 	copy(sig[:], compact[1:])
 	sig[64] = compact[0] - 31
 	pub := key.PubKey().SerializeCompressed()
-	b.ReportAllocs()
-	for b.Loop() {
-		if !v.Verify(pub, digest[:], &sig) {
-			b.Fatal("refused")
+	prepared, _ := v.NewKey(pub)
+	b.Run("prepared", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !v.Verify(prepared, digest[:], &sig) {
+				b.Fatal("refused")
+			}
 		}
-	}
+	})
+	b.Run("once", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !verify(v, pub, digest[:], &sig) {
+				b.Fatal("refused")
+			}
+		}
+	})
 }
 
 func BenchmarkParts(b *testing.B) {

@@ -90,10 +90,25 @@ func (v *Verifier) affine(q *jacobian) (a affine) {
 	return a
 }
 
+// Key is a public key prepared for verifications: its odd multiples and those
+// by lambda, 3.5 KB. It is read-only and safe for concurrent use.
+type Key struct{ table [2][keyTable]cached }
+
+// NewKey prepares a compressed public key; false if it isn't one.
+func (v *Verifier) NewKey(pub []byte) (*Key, bool) {
+	q, ok := decompress(pub)
+	if !ok {
+		return nil, false
+	}
+	k := &Key{}
+	v.multiples(&k.table, &q)
+	return k, true
+}
+
 // Verify reports whether sig, r ‖ s ‖ recovery id, is a signature of the
-// 32-byte digest under the compressed public key: SEC 1 section 4.1.4 with
-// s at most n/2, and a recovery id of 0 or 1 that is that of the point R.
-func (v *Verifier) Verify(pub, digest []byte, sig *[65]byte) bool {
+// 32-byte digest under the key: SEC 1 section 4.1.4 with s at most n/2, and a
+// recovery id of 0 or 1 that is that of the point R.
+func (v *Verifier) Verify(key *Key, digest []byte, sig *[65]byte) bool {
 	if len(digest) != 32 || sig[64] > 1 {
 		return false
 	}
@@ -101,15 +116,11 @@ func (v *Verifier) Verify(pub, digest []byte, sig *[65]byte) bool {
 	if r.Sign() == 0 || r.Cmp(v.n) >= 0 || s.Sign() == 0 || s.Cmp(v.half) > 0 {
 		return false
 	}
-	q, ok := decompress(pub)
-	if !ok {
-		return false
-	}
 	w := new(big.Int).ModInverse(s, v.n)
 	u1 := new(big.Int).SetBytes(digest)
 	u1.Mod(u1.Mul(u1, w), v.n)
 	u2 := r.Mod(r.Mul(r, w), v.n)
-	sum := v.mult(u1, u2, &q)
+	sum := v.mult(u1, u2, key)
 	if sum.z.isZero() {
 		return false
 	}
@@ -122,8 +133,8 @@ func (v *Verifier) Verify(pub, digest []byte, sig *[65]byte) bool {
 	return bytes.Equal(x[:], sig[:32]) && byte(y[0]&1) == sig[64]
 }
 
-// mult returns u1 G + u2 q.
-func (v *Verifier) mult(u1, u2 *big.Int, q *affine) jacobian {
+// mult returns u1 G + u2 q, where q is the key's point.
+func (v *Verifier) mult(u1, u2 *big.Int, q *Key) jacobian {
 	var keyDigits, baseDigits [2][maxDigits]int16
 	k1, k2 := v.split(u2)
 	n := max(wnaf(&keyDigits[0], k1, keyWidth), wnaf(&keyDigits[1], k2, keyWidth))
@@ -131,14 +142,12 @@ func (v *Verifier) mult(u1, u2 *big.Int, q *affine) jacobian {
 	low := new(big.Int).Sub(u1, new(big.Int).Lsh(high, 128))
 	n = max(n, wnaf(&baseDigits[0], low, baseWidth), wnaf(&baseDigits[1], high, baseWidth))
 
-	var table [2][keyTable]cached
-	v.multiples(&table, q)
 	var sum jacobian
 	for i := n - 1; i >= 0; i-- {
 		sum.double(&sum)
-		for j := range table {
+		for j := range q.table {
 			if d := keyDigits[j][i]; d != 0 {
-				sum.addCached(&table[j][abs(d)/2], d < 0)
+				sum.addCached(&q.table[j][abs(d)/2], d < 0)
 			}
 			if d := baseDigits[j][i]; d != 0 {
 				b := &v.base[j][abs(d)/2]
