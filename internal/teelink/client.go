@@ -105,7 +105,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		done:    make(chan struct{}),
 		waiting: map[uint64]chan reply{},
 	}
-	c.wg.Go(func() { c.fail(c.out.run(conn, nil)) })
+	c.wg.Go(func() { c.fail(c.out.run(conn, nil, nil)) })
 	c.wg.Go(func() { c.fail(c.read()) })
 	return c, nil
 }

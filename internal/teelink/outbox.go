@@ -4,6 +4,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -88,6 +89,38 @@ func (o *outbox) finish() {
 	o.signal()
 }
 
+// maxGather bounds how long an item waits for others to share its batch.
+const maxGather = 2 * time.Millisecond
+
+// gather waits while more requests are in work than items are queued: what a
+// batch costs (two signatures' time, a write here, a read and a transaction at
+// the peer) is then spread over more of them. An item waits for at most as
+// many others as its batch has, nobody waits on an idle link, and frames that
+// are no items go at once.
+func (o *outbox) gather(working *atomic.Int64) {
+	// Whoever can run now goes first. On an idle machine it costs nothing.
+	runtime.Gosched()
+	if working == nil || !o.worthWaiting(working) {
+		return
+	}
+	patience := time.NewTimer(maxGather)
+	defer patience.Stop()
+	for o.worthWaiting(working) {
+		select {
+		case <-o.wake:
+		case <-patience.C:
+			return
+		}
+	}
+}
+
+func (o *outbox) worthWaiting(working *atomic.Int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.items) > 0 && len(o.frames) == 0 && o.closed == nil && !o.last &&
+		len(o.items) < MaxItems && working.Load() > int64(len(o.items))
+}
+
 // take swaps what is queued for the given empty buffers.
 func (o *outbox) take(frames []byte, items []Item) (f []byte, i []Item, last bool, closed error) {
 	o.mu.Lock()
@@ -98,16 +131,15 @@ func (o *outbox) take(frames []byte, items []Item) (f []byte, i []Item, last boo
 }
 
 // run writes until the outbox is closed or a write fails. seal turns queued
-// items into batch frames appended to dst; nil where there are none.
+// items into batch frames appended to dst, and working counts the requests that
+// may still add one; both are nil where there are no items.
 // Each write must end within writeTimeout: a peer that doesn't read loses the
 // connection.
-func (o *outbox) run(w net.Conn, seal func(dst []byte, items []Item) ([]byte, error)) error {
+func (o *outbox) run(w net.Conn, working *atomic.Int64, seal func(dst []byte, items []Item) ([]byte, error)) error {
 	var frames []byte
 	var items []Item
 	for range o.wake {
-		// Whoever can run now goes first: their items join this flush. Under
-		// load that makes batches; on an idle machine it costs nothing.
-		runtime.Gosched()
+		o.gather(working)
 		var last bool
 		var closed error
 		frames, items, last, closed = o.take(frames[:0], items[:0])

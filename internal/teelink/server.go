@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -100,6 +101,8 @@ type link struct {
 	conn *tls.Conn
 	out  *outbox
 	jobs chan job
+	// working counts the jobs that were read and have no answer queued yet.
+	working atomic.Int64
 }
 
 func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
@@ -149,7 +152,7 @@ func (ln *link) run(ctx context.Context) {
 		workers.Go(func() { ln.work(context.WithoutCancel(ctx)) })
 	}
 	writer.Go(func() {
-		if err := ln.out.run(ln.conn, ln.seal); err != nil {
+		if err := ln.out.run(ln.conn, &ln.working, ln.seal); err != nil {
 			ln.conn.Close()
 		}
 		cancel()
@@ -177,6 +180,7 @@ func (ln *link) read(ctx context.Context) {
 		default:
 			return // unknown op closes
 		}
+		ln.working.Add(1)
 		select {
 		case ln.jobs <- job{f, time.Now()}:
 		case <-ctx.Done():
@@ -187,26 +191,32 @@ func (ln *link) read(ctx context.Context) {
 
 func (ln *link) work(ctx context.Context) {
 	for j := range ln.jobs {
-		if err := ln.handle(ctx, j); err != nil {
+		it, err := ln.handle(ctx, j)
+		ln.working.Add(-1) // first, so that the last one's item wakes the writer
+		switch {
+		case err != nil:
 			ln.answerError(j.frame.ID, err)
+		case it != nil:
+			ln.out.add(*it)
 		}
 	}
 }
 
-// handle serves one frame; the error is the answer.
-func (ln *link) handle(ctx context.Context, j job) (err error) {
+// handle serves one frame. The answer is the error, or else the item, or else
+// a frame that is queued already.
+func (ln *link) handle(ctx context.Context, j job) (it *Item, err error) {
 	f := j.frame
 	defer func() {
 		// The value of a panic may hold anything: it is dropped.
 		if recover() != nil {
-			err = errors.New("panic in handler")
+			it, err = nil, errors.New("panic in handler")
 		}
 	}()
 	if f.Timeout != 0 {
 		const longest = uint64(time.Hour / time.Microsecond)
 		deadline := j.arrived.Add(time.Duration(min(f.Timeout, longest)) * time.Microsecond)
 		if !time.Now().Before(deadline) {
-			return &RemoteError{Code: "deadline_exceeded", Message: "the deadline passed before the TEE took up the request; try again"}
+			return nil, &RemoteError{Code: "deadline_exceeded", Message: "the deadline passed before the TEE took up the request; try again"}
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -216,32 +226,31 @@ func (ln *link) handle(ctx context.Context, j job) (err error) {
 	case OpDecide:
 		d, err := DecodeDecide(f.Payload)
 		if err != nil {
-			return malformed(err)
+			return nil, malformed(err)
 		}
-		it, err := ln.s.cfg.Handler.Decide(ctx, d)
+		decided, err := ln.s.cfg.Handler.Decide(ctx, d)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		it.ID = f.ID
-		ln.out.add(it)
-		return nil
+		decided.ID = f.ID
+		return &decided, nil
 	case OpPut:
 		objects, err := DecodePut(f.Payload)
 		if err != nil {
-			return malformed(err)
+			return nil, malformed(err)
 		}
 		if err := ln.s.cfg.Handler.Put(ctx, objects); err != nil {
-			return err
+			return nil, err
 		}
-		return ln.out.send(Frame{ID: f.ID, Op: OpPutReply})
+		return nil, ln.out.send(Frame{ID: f.ID, Op: OpPutReply})
 	case OpProvision:
-		return ln.provision(ctx, f)
+		return nil, ln.provision(ctx, f)
 	default: // OpHello: read lets no other op through
 		h, err := ln.s.cfg.Handler.Hello(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return ln.out.send(Frame{ID: f.ID, Op: OpHelloReply, Payload: h.Encode()})
+		return nil, ln.out.send(Frame{ID: f.ID, Op: OpHelloReply, Payload: h.Encode()})
 	}
 }
 
