@@ -81,6 +81,12 @@ func run(ctx context.Context, bin string, requests int, asJSON bool) error {
 	if result.Stages, err = stages(); err != nil {
 		return err
 	}
+	if result.Busy, err = busyStages(); err != nil {
+		return err
+	}
+	if result.Parts, err = measureParts(ctx, result.Runs[1].Flushes); err != nil {
+		return err
+	}
 	result.finish()
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(result)
