@@ -80,6 +80,12 @@ soak: build ## 1,000 kills of each process under load
 
 FUZZTIME ?= 30s
 
+CONFIG ?= deploy/image/tee.json
+
+.PHONY: image
+image: ## OCI image of sigil-tee in dist/image, with CONFIG=tee.json measured
+	@go run ./internal/imagegen -config "$(CONFIG)" -out dist/image
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@go list ./... | while read -r p; do \
@@ -94,6 +100,6 @@ vectors: ## write testdata/formats again; a difference is a broken format
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf bin .demo $(SDK)/dist $(SDK)/node_modules
+	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules
 	@chmod -R u+w .cache 2>/dev/null || true
 	rm -rf .cache

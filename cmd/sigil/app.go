@@ -87,7 +87,7 @@ func (a *app) exitCode(err error) int {
 	var usage *usageError
 	var argument *client.ArgumentError
 	switch {
-	case client.IsVerification(err):
+	case client.IsVerification(err), errors.Is(err, errOtherProgram):
 		return exitUnverified
 	case !a.started || errors.As(err, &usage) || errors.As(err, &argument):
 		return exitUsage

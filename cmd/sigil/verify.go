@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	g := a.group("verify", "Verify what Sigil made", "Verifies receipts, offline where a bundle is at hand.")
+	g := a.group("verify", "Verify what Sigil made", "Verifies receipts, offline where a bundle is at hand, and images of the workload.")
 	var genesisFile, digest string
 	c := &cobra.Command{Use: "receipt FILE|ID", Short: "Verify a receipt", Args: cobra.ExactArgs(1),
 		Long: `Verifies a receipt: its path to the batch, the batch's signature, the attestation
@@ -41,7 +41,7 @@ profile names. An ID is fetched first, with the secret key.`,
 		}}
 	c.Flags().StringVar(&genesisFile, "genesis", "", "file with the genesis document that is trusted")
 	c.Flags().StringVar(&digest, "genesis-digest", "", "digest of the genesis document that is trusted, hex")
-	g.AddCommand(c)
+	g.AddCommand(c, a.verifyImageCommand())
 	return g
 }
 

@@ -17,6 +17,7 @@ func ranks() map[string]int {
 		"attest":          0,
 		"internal/canon":  0,
 		"internal/secret": 0,
+		"internal/image":  0,
 
 		"internal/keys/vartime": 0, // arithmetic on public inputs
 
@@ -62,6 +63,7 @@ func ranks() map[string]int {
 		"cmd/sigil-tee":       110,
 		"cmd/sigil-dev":       110,
 		"internal/vectorgen":  110,
+		"internal/imagegen":   110,
 		"internal/clienttest": 110,
 		"internal/archtest":   110,
 	}
@@ -105,7 +107,7 @@ func onlyFrom() map[string][]string {
 		"attest/attesttest":    {"internal/cloudsim"},
 		"internal/clienttest":  {},
 		"internal/kms/kmstest": {},
-		"internal/workload":    {"cmd/sigil-tee", "internal/devstack"},
+		"internal/workload":    {"cmd/sigil-tee", "internal/devstack", "internal/imagegen"}, // the last checks configurations
 		"internal/kms/gcpkms":  {"cmd/sigil-tee"},
 	}
 }

@@ -1,11 +1,8 @@
 package cloudsim
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,28 +13,6 @@ import (
 var ErrInUse = errors.New("folder is in use by another local cloud")
 
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
-// ImageDigest stands in for an OCI manifest digest: "sha256:" and the hex
-// SHA-256 over the length-prefixed (u32) SHA-256 of the workload's binary and
-// of its measured configuration. A flipped bit in either is another image.
-func ImageDigest(binaryPath, configPath string) (string, error) {
-	outer := sha256.New()
-	for _, path := range []string{binaryPath, configPath} {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", fmt.Errorf("measure image: %w", err)
-		}
-		inner := sha256.New()
-		_, err = io.Copy(inner, f)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return "", fmt.Errorf("measure image: %w", err)
-		}
-		sum := inner.Sum(nil)
-		outer.Write(binary.BigEndian.AppendUint32(nil, uint32(len(sum))))
-		outer.Write(sum)
-	}
-	return fmt.Sprintf("sha256:%x", outer.Sum(nil)), nil
-}
 
 // writeFile replaces a file durably: temporary file, fsync, rename, fsync of
 // the folder. Readers see the old content or the new, also after power loss.

@@ -153,36 +153,6 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	}
 }
 
-func TestImageDigest(t *testing.T) {
-	dir := t.TempDir()
-	bin, cfg := filepath.Join(dir, "bin"), filepath.Join(dir, "cfg")
-	write := func(path, content string) {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	digest := func() string {
-		d, err := ImageDigest(bin, cfg)
-		if err != nil || !digestPattern.MatchString(d) {
-			t.Fatal(d, err)
-		}
-		return d
-	}
-	seen := map[string]bool{}
-	for _, c := range [][2]string{{"ab", "cd"}, {"ab", "ce"}, {"bb", "cd"}, {"abc", "d"}, {"", "abcd"}, {"cd", "ab"}} {
-		write(bin, c[0])
-		write(cfg, c[1])
-		if d := digest(); seen[d] || d != digest() {
-			t.Errorf("%q: %s", c, d)
-		} else {
-			seen[d] = true
-		}
-	}
-	if _, err := ImageDigest(filepath.Join(dir, "none"), cfg); err == nil {
-		t.Error("no binary, and a digest")
-	}
-}
-
 func TestIssuerEndpoints(t *testing.T) {
 	s := start(t)
 	hc := httpsClient(t, s)

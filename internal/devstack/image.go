@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
+	"github.com/sigilkeys/sigil/internal/image"
 	"github.com/sigilkeys/sigil/internal/workload"
 )
 
@@ -60,7 +62,7 @@ func (s *Stack) deployImage() error {
 	if err := writeFile(next, config, 0o600); err != nil {
 		return err
 	}
-	s.image, err = cloudsim.ImageDigest(s.cfg.TEEBinary, next)
+	s.image, err = imageDigest(s.cfg.TEEBinary, next)
 	if err != nil {
 		return fmt.Errorf("measure the workload's image: %w", err)
 	}
@@ -80,7 +82,7 @@ func (s *Stack) deployImage() error {
 		return err
 	}
 	// Measured again where it runs from: the copy is what is executed.
-	if copied, err := cloudsim.ImageDigest(s.path("tee", nameTEE), s.path("tee", configFile)); err != nil || copied != s.image {
+	if copied, err := imageDigest(s.path("tee", nameTEE), s.path("tee", configFile)); err != nil || copied != s.image {
 		return errors.Join(errors.New("the workload's image changed while it was copied"), err)
 	}
 	if !slices.Contains(s.cloud.Releases(), s.image) {
@@ -89,6 +91,24 @@ func (s *Stack) deployImage() error {
 		}
 	}
 	return s.cloud.SetImageDigest(s.image)
+}
+
+// imageDigest is the digest of the image that `make image` would make of the
+// two files.
+func imageDigest(programFile, configFile string) (string, error) {
+	program, err := os.ReadFile(programFile)
+	if err != nil {
+		return "", err
+	}
+	config, err := os.ReadFile(configFile)
+	if err != nil {
+		return "", err
+	}
+	i, err := image.New(program, config, runtime.GOARCH)
+	if err != nil {
+		return "", err
+	}
+	return i.Digest, nil
 }
 
 func short(digest string) string {

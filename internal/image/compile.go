@@ -1,0 +1,57 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+// Target is the architecture of Confidential Space.
+const Target = "amd64"
+
+const programPackage = "github.com/sigilkeys/sigil/cmd/sigil-tee"
+
+// Compile builds the workload's program from a checkout into the file out, as
+// every release is built: what the environment says about builds is replaced.
+// Two checkouts of one commit give the same bytes with the same Go release.
+func Compile(ctx context.Context, source, out string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "./cmd/sigil-tee")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+Target, "GOAMD64=v1", "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret",
+		"GOFLAGS=", "GOWORK=off", "GODEBUG=", "GOFIPS140=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build sigil-tee in %s: %w\n%s", source, err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+// CheckProgram requires that the program says of itself that it is sigil-tee
+// built for an image. It guards against mistakes; that a program is what its
+// source says, only building it again shows.
+func CheckProgram(program []byte) (*debug.BuildInfo, error) {
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil {
+		return nil, fmt.Errorf("the program has no Go build information: %w", err)
+	}
+	if info.Path != programPackage {
+		return nil, fmt.Errorf("the program is %s, want %s", info.Path, programPackage)
+	}
+	for _, want := range []debug.BuildSetting{
+		{Key: "GOOS", Value: "linux"}, {Key: "GOARCH", Value: Target}, {Key: "CGO_ENABLED", Value: "0"},
+		{Key: "GOEXPERIMENT", Value: "runtimesecret"}, {Key: "-trimpath", Value: "true"},
+	} {
+		if !slices.Contains(info.Settings, want) {
+			return nil, errors.New("the program wasn't built for an image: it lacks " + want.Key + "=" + want.Value)
+		}
+	}
+	return info, nil
+}
