@@ -134,69 +134,8 @@ func TestGoodTokens(t *testing.T) {
 // Tokens that differ from a good one in one claim, with the reason for which
 // each is refused. The signature of each is good.
 func TestClaimsRefused(t *testing.T) {
-	cases := map[string]struct {
-		old, new string
-		want     confspace.Reason
-	}{
-		"issuer":             {`"iss":"https://issuer.test"`, `"iss":"https://accounts.google.com"`, confspace.ReasonIssuer},
-		"issuer prefix":      {`"iss":"https://issuer.test"`, `"iss":"https://issuer.test.evil"`, confspace.ReasonIssuer},
-		"no issuer":          {`"iss":"https://issuer.test",`, ``, confspace.ReasonIssuer},
-		"audience":           {`"aud":"` + audience, `"aud":"https://sts.googleapis.com`, confspace.ReasonAudience},
-		"audience list":      {`"aud":"` + audience + `"`, `"aud":["` + audience + `"]`, confspace.ReasonMalformed},
-		"no audience":        {`"aud":"` + audience + `",`, ``, confspace.ReasonAudience},
-		"software":           {`"swname":"CONFIDENTIAL_SPACE"`, `"swname":"GCE"`, confspace.ReasonSoftware},
-		"no software":        {`"swname":"CONFIDENTIAL_SPACE",`, ``, confspace.ReasonSoftware},
-		"hardware":           {`"hwmodel":"GCP_AMD_SEV"`, `"hwmodel":"GCP_SHIELDED_VM"`, confspace.ReasonHardware},
-		"hardware not opted": {`"hwmodel":"GCP_AMD_SEV"`, `"hwmodel":"GCP_AMD_SEV_SNP"`, confspace.ReasonHardware},
-		"hardware case":      {`"hwmodel":"GCP_AMD_SEV"`, `"hwmodel":"gcp_amd_sev"`, confspace.ReasonHardware},
-		"no hardware":        {`"hwmodel":"GCP_AMD_SEV",`, ``, confspace.ReasonHardware},
-		"secboot false":      {`"secboot":true`, `"secboot":false`, confspace.ReasonSecureBoot},
-		"secboot absent":     {`"secboot":true,`, ``, confspace.ReasonSecureBoot},
-		"secboot null":       {`"secboot":true`, `"secboot":null`, confspace.ReasonSecureBoot},
-		"secboot text":       {`"secboot":true`, `"secboot":"true"`, confspace.ReasonMalformed},
-		"secboot cased":      {`"secboot":true`, `"SecBoot":true`, confspace.ReasonSecureBoot},
-		"debug":              {`"dbgstat":"disabled-since-boot"`, `"dbgstat":"enabled"`, confspace.ReasonDebug},
-		"disabled":           {`"dbgstat":"disabled-since-boot"`, `"dbgstat":"disabled"`, confspace.ReasonDebug},
-		"no dbgstat":         {`"dbgstat":"disabled-since-boot",`, ``, confspace.ReasonDebug},
-		"not stable":         {`["LATEST","STABLE","USABLE"]`, `["LATEST","USABLE"]`, confspace.ReasonNotStable},
-		"no attributes":      {`"support_attributes":["LATEST","STABLE","USABLE"],`, ``, confspace.ReasonNotStable},
-		"stable as object":   {`["LATEST","STABLE","USABLE"]`, `{"STABLE":true}`, confspace.ReasonMalformed},
-		"experimental":       {`["LATEST","STABLE","USABLE"]`, `["STABLE","EXPERIMENTAL"]`, confspace.ReasonNotStable},
-		"digest":             {`"image_digest":"sha256:8`, `"image_digest":"sha256:9`, confspace.ReasonImageDigest},
-		"digest cased":       {`"image_digest":"sha256:848c`, `"image_digest":"sha256:848C`, confspace.ReasonImageDigest},
-		"no digest":          {`"image_digest":"` + digest + `",`, ``, confspace.ReasonImageDigest},
-		"project":            {`"project_id":"sigil-tee"`, `"project_id":"evil"`, confspace.ReasonProject},
-		"no project":         {`"project_id":"sigil-tee",`, ``, confspace.ReasonProject},
-		"service account":    {`["sigil@`, `["evil@`, confspace.ReasonServiceAccount},
-		"no account":         {`["sigil@sigil-tee.iam.gserviceaccount.com"]`, `[]`, confspace.ReasonServiceAccount},
-		"account as text":    {`["sigil@sigil-tee.iam.gserviceaccount.com"]`, `"sigil@sigil-tee.iam.gserviceaccount.com"`, confspace.ReasonMalformed},
-		"cmd override":       {`"env":{`, `"cmd_override":["sh"],"env":{`, confspace.ReasonCmdOverride},
-		"env override":       {`"env":{`, `"env_override":{"LD_PRELOAD":"x"},"env":{`, confspace.ReasonEnvOverride},
-		"other nonce":        {`"eat_nonce":"2`, `"eat_nonce":"3`, confspace.ReasonNonce},
-		"no nonce":           {`"eat_nonce":"` + nonce + `",`, ``, confspace.ReasonNonce},
-		"two nonces":         {`"eat_nonce":"` + nonce + `"`, `"eat_nonce":["` + nonce + `","another-nonce"]`, confspace.ReasonNonce},
-		"empty nonces":       {`"eat_nonce":"` + nonce + `"`, `"eat_nonce":[]`, confspace.ReasonNonce},
-		"nonce number":       {`"eat_nonce":"` + nonce + `"`, `"eat_nonce":7`, confspace.ReasonMalformed},
-		"nonce object":       {`"eat_nonce":"` + nonce + `"`, `"eat_nonce":{}`, confspace.ReasonMalformed},
-		"issued late":        {`"iat":1795608000`, `"iat":1795608061`, confspace.ReasonIssuedInFuture},
-		"not before":         {`"nbf":1795608000`, `"nbf":1795608061`, confspace.ReasonNotYetValid},
-		"expired":            {`"exp":1795611600`, `"exp":1795607940`, confspace.ReasonExpired},
-		"long-lived":         {`"exp":1795611600`, `"exp":1795694401`, confspace.ReasonLifetime},
-		"never expires":      {`"exp":1795611600`, `"exp":9223372036854775807`, confspace.ReasonMalformed},
-		"no exp":             {`"exp":1795611600,`, ``, confspace.ReasonMalformed},
-		"no iat":             {`"iat":1795608000,`, ``, confspace.ReasonMalformed},
-		"no nbf":             {`"nbf":1795608000,`, ``, confspace.ReasonMalformed},
-		"exp fraction":       {`"exp":1795611600`, `"exp":1795611600.5`, confspace.ReasonMalformed},
-		"exp text":           {`"exp":1795611600`, `"exp":"1795611600"`, confspace.ReasonMalformed},
-		"iat negative":       {`"iat":1795608000`, `"iat":-1`, confspace.ReasonMalformed},
-		"duplicate":          {`"secboot":true`, `"secboot":false,"secboot":true`, confspace.ReasonMalformed},
-		"deep duplicate":     {`"gce":{`, `"gce":{"zone":"a",`, confspace.ReasonMalformed},
-		"foreign duplicate":  {`"secboot":true`, `"secboot":true,"new":{"a":1,"a":2}`, confspace.ReasonMalformed},
-		"bad UTF-8":          {`"secboot":true`, "\"secboot\":true,\"new\":\"\xff\"", confspace.ReasonMalformed},
-		"trailing":           {`"google_service_accounts":["sigil@sigil-tee.iam.gserviceaccount.com"]}`, `"google_service_accounts":["sigil@sigil-tee.iam.gserviceaccount.com"]}{}`, confspace.ReasonMalformed},
-	}
 	good := string(payload(t, workload()))
-	for name, c := range cases {
+	for name, c := range badClaims() {
 		t.Run(name, func(t *testing.T) {
 			bad := strings.Replace(good, c.old, c.new, 1)
 			if bad == good {
@@ -280,55 +219,14 @@ func header(t *testing.T, members map[string]any) []byte {
 
 // Tokens that somebody forged or bent; none is authentic.
 func TestForgeriesRefused(t *testing.T) {
-	mine, foreign := issuers()[0], issuers()[1]
-	p := payload(t, workload())
-	pki, oidc := must(t)(mine.PKI(p)), must(t)(mine.OIDC(p))
-	parts := strings.Split(pki, ".")
-	chain := mine.Chain()
-	signed := func(members map[string]any) string { return must(t)(mine.SignPKI(header(t, members), p)) }
-	kid := mine.KeyID()
-	for name, c := range map[string]struct {
-		token string
-		want  confspace.Reason
-	}{
-		"empty":              {"", confspace.ReasonMalformed},
-		"two segments":       {parts[0] + "." + parts[1], confspace.ReasonMalformed},
-		"four segments":      {pki + ".", confspace.ReasonMalformed},
-		"no signature":       {parts[0] + "." + parts[1] + ".", confspace.ReasonSignature},
-		"padding":            {pki + "=", confspace.ReasonMalformed},
-		"line break":         {parts[0] + "." + parts[1] + "\n." + parts[2], confspace.ReasonMalformed},
-		"final line break":   {pki + "\n", confspace.ReasonMalformed},
-		"too large":          {pki + strings.Repeat("A", confspace.MaxToken), confspace.ReasonTooLarge},
-		"other payload":      {parts[0] + "." + b64(strings.Replace(string(p), "sigil-tee", "evil", 1)) + "." + parts[2], confspace.ReasonSignature},
-		"alg none":           {b64(`{"alg":"none"}`) + "." + parts[1] + ".", confspace.ReasonAlgorithm},
-		"alg HS256":          {b64(`{"alg":"HS256","kid":"`+kid+`"}`) + "." + parts[1] + "." + parts[2], confspace.ReasonAlgorithm},
-		"alg PS256":          {b64(`{"alg":"PS256","kid":"`+kid+`"}`) + "." + parts[1] + "." + parts[2], confspace.ReasonAlgorithm},
-		"alg rs256":          {b64(`{"alg":"rs256","kid":"`+kid+`"}`) + "." + parts[1] + "." + parts[2], confspace.ReasonAlgorithm},
-		"no alg":             {b64(`{"kid":"`+kid+`"}`) + "." + parts[1] + "." + parts[2], confspace.ReasonAlgorithm},
-		"alg twice":          {b64(`{"alg":"none","alg":"RS256"}`) + "." + parts[1] + "." + parts[2], confspace.ReasonMalformed},
-		"header not JSON":    {b64(`hello`) + "." + parts[1] + "." + parts[2], confspace.ReasonMalformed},
-		"crit":               {signed(map[string]any{"alg": "RS256", "x5c": chain, "crit": []string{"b64"}}), confspace.ReasonHeader},
-		"jwk":                {signed(map[string]any{"alg": "RS256", "x5c": chain, "jwk": map[string]any{}}), confspace.ReasonHeader},
-		"jku":                {signed(map[string]any{"alg": "RS256", "kid": kid, "jku": "https://evil"}), confspace.ReasonHeader},
-		"typ":                {signed(map[string]any{"alg": "RS256", "x5c": chain, "typ": "at+jwt"}), confspace.ReasonHeader},
-		"unknown kid":        {must(t)(foreign.OIDC(p)), confspace.ReasonUnknownKey},
-		"no kid":             {signed(map[string]any{"alg": "RS256"}), confspace.ReasonUnknownKey},
-		"kid of another":     {must(t)(foreign.SignOIDC(header(t, map[string]any{"alg": "RS256", "kid": kid}), p)), confspace.ReasonSignature},
-		"foreign root":       {must(t)(foreign.PKI(p)), confspace.ReasonRoot},
-		"pinned root pasted": {must(t)(foreign.SignPKI(header(t, map[string]any{"alg": "RS256", "x5c": []string{foreign.Chain()[0], foreign.Chain()[1], chain[2]}}), p)), confspace.ReasonChain},
-		"chain of another":   {must(t)(foreign.SignPKI(header(t, map[string]any{"alg": "RS256", "x5c": chain}), p)), confspace.ReasonSignature},
-		"two certificates":   {signed(map[string]any{"alg": "RS256", "x5c": []string{chain[0], chain[2]}}), confspace.ReasonChain},
-		"no certificate":     {signed(map[string]any{"alg": "RS256", "x5c": []string{}}), confspace.ReasonChain},
-		"CA as leaf":         {signed(map[string]any{"alg": "RS256", "x5c": []string{chain[1], chain[1], chain[2]}}), confspace.ReasonChain},
-		"reversed":           {signed(map[string]any{"alg": "RS256", "x5c": []string{chain[2], chain[1], chain[0]}}), confspace.ReasonRoot},
-		"bad certificate":    {signed(map[string]any{"alg": "RS256", "x5c": []string{"AAAA", chain[1], chain[2]}}), confspace.ReasonChain},
-		"kid despite chain":  {must(t)(mine.SignOIDC(header(t, map[string]any{"alg": "RS256", "kid": kid, "x5c": chain}), p)), confspace.ReasonSignature},
-	} {
+	for name, c := range forgeries(t) {
 		t.Run(name, func(t *testing.T) {
 			_, err := confspace.Verify(c.token, trust(t), start)
 			wantReason(t, err, c.want)
 		})
 	}
+	p := payload(t, workload())
+	pki, oidc := must(t)(issuers()[0].PKI(p)), must(t)(issuers()[0].OIDC(p))
 	_, err := confspace.Verify(pki, confspace.Trust{}, start)
 	wantReason(t, err, confspace.ReasonUntrusted)
 	_, err = confspace.Verify(oidc, confspace.Trust{}, start)
