@@ -69,6 +69,7 @@ const (
 	// Something is down.
 	CodeTEEUnavailable         Code = "tee_unavailable"
 	CodeAttestationUnavailable Code = "attestation_unavailable"
+	CodeAttestationBusy        Code = "attestation_busy"
 	CodeKMSUnavailable         Code = "kms_unavailable"
 	CodeKMSDenied              Code = "kms_denied"
 	CodeStoreUnavailable       Code = "store_unavailable"
@@ -139,6 +140,7 @@ func Specs() []Spec {
 		{CodeSelfVerifyFailed, refusedTEE, "The shares don't join to the wallet's key; restore them from a backup."},
 		{CodeReleaseNotAccepted, refusedTEE, "The owner's genesis doesn't accept the running release."},
 		{CodeTEEUnavailable, down, "No TEE workload is connected; try again."},
+		{CodeAttestationBusy, http.StatusTooManyRequests, "Challenges are attested once a second at most; try again after Retry-After."},
 		{CodeAttestationUnavailable, down, "The TEE can't renew its attestation; try again."},
 		{CodeKMSUnavailable, down, "The KMS doesn't answer; try again."},
 		{CodeKMSDenied, down, "The KMS refuses this image; its operator must check the key's bindings."},

@@ -127,9 +127,21 @@ type Receipt struct {
 	Leaf     json.RawMessage `json:"leaf"` // decoded, for people
 }
 
-// Attestation is the reply of GET /v1/attestation.
+// Attestation is the reply of GET /v1/attestation, with ?challenge=<64 hex
+// digits> for evidence that was made after the challenge was drawn.
 type Attestation struct {
 	Evidence Evidence `json:"evidence"`
 	Release  string   `json:"release"`
 	Version  string   `json:"version"`
+
+	// Challenge proves that the statement covers the request's challenge.
+	Challenge *ChallengeProof `json:"challenge,omitempty"`
+}
+
+// ChallengeProof is the path from a challenge, leaf Index of Count, to the
+// root in the statement (RFC 9162 section 2.1.3.2).
+type ChallengeProof struct {
+	Index uint32   `json:"index"`
+	Count uint32   `json:"count"`
+	Path  [][]byte `json:"path"` // 32 bytes each, in base64
 }

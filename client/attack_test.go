@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/attest"
 	"github.com/sigilkeys/sigil/attest/attesttest"
 	"github.com/sigilkeys/sigil/client"
@@ -216,6 +217,35 @@ func TestEvidence(t *testing.T) {
 		if !errors.As(err, &v) || v.Code != client.CodeEvidenceInvalid && v.Code != client.CodeEvidenceRefused {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Evidence that wasn't made for the caller's challenge.
+func TestChallengeAttacks(t *testing.T) {
+	for name, edit := range map[string]func(*[32]byte, *api.ChallengeProof){
+		"another challenge": func(c *[32]byte, _ *api.ChallengeProof) { c[0] ^= 1 },
+		"index":             func(_ *[32]byte, p *api.ChallengeProof) { p.Index = 0 },
+		"index beyond":      func(_ *[32]byte, p *api.ChallengeProof) { p.Index = 2 },
+		"count":             func(_ *[32]byte, p *api.ChallengeProof) { p.Count = 3 },
+		"no count":          func(_ *[32]byte, p *api.ChallengeProof) { p.Index, p.Count = 0, 0 },
+		"empty path":        func(_ *[32]byte, p *api.ChallengeProof) { p.Path = [][]byte{} },
+		"short hash":        func(_ *[32]byte, p *api.ChallengeProof) { p.Path = [][]byte{make([]byte, 31)} },
+		"long path":         func(_ *[32]byte, p *api.ChallengeProof) { p.Path = [][]byte{make([]byte, 32), make([]byte, 32)} },
+	} {
+		s := newStack(t)
+		s.Attack = clienttest.Attack{Challenge: edit}
+		_, err := s.client(t, s.secret).Attestation(t.Context())
+		var v *client.VerificationError
+		if !errors.As(err, &v) || v.Code != client.CodeEvidenceInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s := newStack(t)
+	s.rewrite("/v1/attestation", func(d map[string]any) { delete(d, "challenge") })
+	_, err := s.client(t, s.secret).Attestation(t.Context())
+	var v *client.VerificationError
+	if !errors.As(err, &v) || v.Code != client.CodeEvidenceInvalid {
+		t.Errorf("no proof: %v", err)
 	}
 }
 

@@ -2,6 +2,10 @@ package client
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/attest"
@@ -16,15 +20,21 @@ type Attestation struct {
 	Attested  Attested
 }
 
-// Attestation fetches the workload's present evidence and validates it, for
-// now, against what the organisation's genesis document accepts.
+// Attestation has the workload attested for a challenge that is drawn here,
+// and validates the evidence against what the organisation's genesis document
+// accepts: what it says was so after the call began. It may take some seconds,
+// since a workload answers all challenges of a second at once.
 func (c *Client) Attestation(ctx context.Context) (*Attestation, error) {
 	root, err := c.trusted(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var reply api.Attestation
-	if _, err := c.t.exchange(ctx, nil, "GET", "/v1/attestation", "", nil, &reply); err != nil {
+	var challenge [32]byte
+	if _, err := io.ReadFull(c.t.random, challenge[:]); err != nil {
+		return nil, fmt.Errorf("draw a challenge: %w", err)
+	}
+	if _, err := c.t.exchange(ctx, nil, "GET", "/v1/attestation", "challenge="+hex.EncodeToString(challenge[:]), nil, &reply); err != nil {
 		return nil, err
 	}
 	ev := evidenceOf(reply.Evidence)
@@ -32,17 +42,37 @@ func (c *Client) Attestation(ctx context.Context) (*Attestation, error) {
 	if err != nil {
 		return nil, broken(CodeEvidenceInvalid, err, "statement")
 	}
+	if err := answers(reply.Challenge, challenge, s); err != nil {
+		return nil, err
+	}
 	// Which accepted release it is, the token says: try each.
 	var last error = &VerificationError{Code: CodeEvidenceRefused, Reason: confspace.ReasonImageDigest, Detail: "the genesis document accepts no release"}
 	for _, t := range root.genesis.TEEs {
 		for _, release := range t.ImageDigests {
 			a, err := checkEvidence(root.genesis, ev, release, c.t.now())
 			if err == nil {
-				c.evidence.put(ev)
 				return &Attestation{Statement: *s, Evidence: ev, Attested: *a}, nil
 			}
 			last = err
 		}
 	}
 	return nil, last
+}
+
+// answers checks that the statement was made for the challenge, among others.
+func answers(p *api.ChallengeProof, challenge [32]byte, s *receipt.Statement) error {
+	if p == nil {
+		return broken(CodeEvidenceInvalid, errors.New("it isn't made for the challenge"), "challenge")
+	}
+	path := make([][32]byte, len(p.Path))
+	for i, h := range p.Path {
+		if len(h) != 32 {
+			return broken(CodeEvidenceInvalid, fmt.Errorf("a hash of %d bytes", len(h)), "challenge.path")
+		}
+		path[i] = [32]byte(h)
+	}
+	if err := receipt.VerifyPath(challenge[:], p.Index, p.Count, path, s.Challenges); err != nil {
+		return broken(CodeEvidenceInvalid, err, "challenge")
+	}
+	return nil
 }

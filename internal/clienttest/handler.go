@@ -71,9 +71,31 @@ func reply(w http.ResponseWriter, status int, data any, e *api.Error) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"data": data, "error": e})
 }
 
+// attestChallenge answers a challenge as the second of two.
+func (s *Service) attestChallenge(text string) (any, error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != 32 {
+		return nil, &refusal{400, api.CodeInvalidArgument, nil}
+	}
+	value, first := [32]byte(raw), [32]byte{1}
+	proof := &api.ChallengeProof{Index: 1, Count: 2}
+	if s.Attack.Challenge != nil {
+		s.Attack.Challenge(&value, proof)
+	}
+	tree := receipt.NewTree([][]byte{first[:], value[:]})
+	if proof.Path == nil {
+		sibling := tree.Path(1)[0]
+		proof.Path = [][]byte{sibling[:]}
+	}
+	ev, err := s.attestNow(tree.Root())
+	return api.Attestation{Evidence: s.show(ev), Release: Release, Challenge: proof}, err
+}
+
 func (s *Service) route(r *http.Request, body []byte) (any, error) {
 	path := strings.TrimPrefix(r.URL.Path, "/v1/")
 	switch {
+	case path == "attestation" && r.URL.RawQuery != "":
+		return s.attestChallenge(r.URL.Query().Get("challenge"))
 	case path == "attestation":
 		ev, err := s.current()
 		return api.Attestation{Evidence: s.show(ev), Release: Release}, err

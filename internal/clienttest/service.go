@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/attest"
 	"github.com/sigilkeys/sigil/attest/attesttest"
 	"github.com/sigilkeys/sigil/internal/authority"
@@ -48,6 +49,8 @@ type Attack struct {
 	Machine func(*attesttest.Workload)
 	// Evidence alters evidence that is shown.
 	Evidence func(*attest.Evidence)
+	// Challenge alters the challenge that is attested, and the proof.
+	Challenge func(*[32]byte, *api.ChallengeProof)
 	// State and Wallet alter certificates before they are signed.
 	State  func(*receipt.StateCertificate)
 	Wallet func(*receipt.WalletCertificate)
@@ -127,8 +130,8 @@ func (s *Service) Requests() []string {
 }
 
 // attestNow returns evidence for the instance, issued now.
-func (s *Service) attestNow() (attest.Evidence, error) {
-	st := &receipt.Statement{InstanceKey: [32]byte(s.instance[32:]), LinkKey: [32]byte{1}, Config: [32]byte{2},
+func (s *Service) attestNow(challenges [32]byte) (attest.Evidence, error) {
+	st := &receipt.Statement{InstanceKey: [32]byte(s.instance[32:]), LinkKey: [32]byte{1}, Config: [32]byte{2}, Challenges: challenges,
 		Started: micros(s.Now()), Issued: micros(s.Now())}
 	m := attesttest.Workload{ImageDigest: Release, ImageReference: "registry/sigil-tee", ProjectID: "project", ProjectNumber: "1",
 		Zone: "zone", InstanceName: "tee", InstanceID: "1", ServiceAccount: "tee@project.iam", Hardware: "GCP_AMD_SEV"}
@@ -152,11 +155,11 @@ func (s *Service) attestNow() (attest.Evidence, error) {
 func (s *Service) current() (attest.Evidence, error) {
 	for _, ev := range s.evidence {
 		st, err := receipt.DecodeStatement(ev.Statement)
-		if err == nil && st.InstanceKey == [32]byte(s.instance[32:]) && st.Issued == micros(s.Now()) {
+		if err == nil && st.InstanceKey == [32]byte(s.instance[32:]) && st.Issued == micros(s.Now()) && st.Challenges == [32]byte{} {
 			return ev, nil
 		}
 	}
-	return s.attestNow()
+	return s.attestNow([32]byte{})
 }
 
 func micros(t time.Time) uint64 { return uint64(t.UnixMicro()) }

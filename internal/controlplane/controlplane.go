@@ -78,7 +78,7 @@ func Run(ctx context.Context, cfg Config) error {
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
 	srv := server.New(server.Args{
-		Store: st, Signing: sign, Link: link, Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
+		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	})
 	// Requests in work need link and committer, so these end last.

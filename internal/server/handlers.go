@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -46,12 +47,44 @@ func evidence(e *store.Evidence) api.Evidence {
 	return api.Evidence{ID: hex.EncodeToString(e.ID[:]), Statement: e.Statement, Token: e.Token}
 }
 
-func (s *Server) attestation(*call) (reply, error) {
+func (s *Server) attestation(c *call) (reply, error) {
+	value, asked, err := challengeOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if asked {
+		return s.attestChallenge(c, value)
+	}
 	e, err := s.Link.Evidence()
 	if err != nil {
 		return reply{}, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
 	}
 	return ok(http.StatusOK, api.Attestation{Evidence: evidence(e), Release: e.Release, Version: e.Version})
+}
+
+// challengeOf reads the query: nothing, or one challenge.
+func challengeOf(c *call) (value [32]byte, asked bool, err error) {
+	if c.URL.RawQuery == "" {
+		return value, false, nil
+	}
+	text, ok := strings.CutPrefix(c.URL.RawQuery, "challenge=")
+	raw, err := hex.DecodeString(text)
+	if !ok || err != nil || len(raw) != len(value) || text != strings.ToLower(text) {
+		return value, false, refuse(api.CodeInvalidArgument, "the query must be challenge=<64 lower-case hex digits>, or nothing")
+	}
+	return [32]byte(raw), true, nil
+}
+
+func (s *Server) attestChallenge(c *call, value [32]byte) (reply, error) {
+	a, err := s.Challenges.Attest(c.ctx, value)
+	if err != nil {
+		return reply{}, err
+	}
+	proof := &api.ChallengeProof{Index: a.Index, Count: a.Count, Path: [][]byte{}}
+	for i := range a.Path {
+		proof.Path = append(proof.Path, a.Path[i][:])
+	}
+	return ok(http.StatusOK, api.Attestation{Evidence: evidence(a.Evidence), Release: a.Evidence.Release, Version: a.Evidence.Version, Challenge: proof})
 }
 
 func (s *Server) findEvidence(c *call, id [32]byte) (*store.Evidence, error) {

@@ -25,15 +25,17 @@ const MaxBody = 64 << 10
 
 // Args are the parts of a Server; all are required.
 type Args struct {
-	Store    store.Store
-	Signing  *signing.Service
-	Link     *signing.Link
-	Org      *org.Service
-	Networks *chain.Registry
-	Log      *slog.Logger
-	Now      func() time.Time
-	NewID    func() canon.UUID
-	Version  string
+	Store   store.Store
+	Signing *signing.Service
+	Link    *signing.Link
+	// Challenges answers callers who want evidence made for them.
+	Challenges *signing.Challenges
+	Org        *org.Service
+	Networks   *chain.Registry
+	Log        *slog.Logger
+	Now        func() time.Time
+	NewID      func() canon.UUID
+	Version    string
 }
 
 // Server answers requests.

@@ -168,7 +168,7 @@ func (c *Client) dispatch(f Frame) error {
 		for i := range items {
 			c.deliver(items[i].ID, reply{outcome: &Outcome{Batch: b, Index: i}})
 		}
-	case OpHelloReply, OpPutReply, OpProvisionReply, OpError:
+	case OpHelloReply, OpPutReply, OpProvisionReply, OpAttestReply, OpError:
 		c.deliver(f.ID, reply{frame: f})
 	default:
 		return fmt.Errorf("%w: op %#x", ErrProtocol, f.Op)
@@ -250,6 +250,16 @@ func (c *Client) expect(ctx context.Context, op Op, payload []byte) ([]byte, err
 // Hello asks for the instance's statement and the token that vouches for it.
 func (c *Client) Hello(ctx context.Context) (HelloReply, error) {
 	p, err := c.expect(ctx, OpHello, nil)
+	if err != nil {
+		return HelloReply{}, err
+	}
+	return DecodeHelloReply(p)
+}
+
+// Attest has a fresh statement attested that carries the root; the workload
+// does so once a second at most and refuses sooner with "attestation_busy".
+func (c *Client) Attest(ctx context.Context, challenges [32]byte) (HelloReply, error) {
+	p, err := c.expect(ctx, OpAttest, EncodeAttest(challenges))
 	if err != nil {
 		return HelloReply{}, err
 	}

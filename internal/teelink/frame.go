@@ -9,9 +9,10 @@
 // routing; clients don't rely on that, they check receipts and evidence.
 //
 // Throughput. Each side's writer takes everything that is queued and sends it
-// in one write; there are no timers. On the workload's side one such flush is
-// one receipt batch, so under load a batch signature, a system call and (in
-// the control plane) an fsync are shared by all requests in flight.
+// in one write. On the workload's side one such flush is one receipt batch, and
+// the writer waits a moment while more requests are in work than items are
+// queued, so under load a batch signature, a system call and (in the control
+// plane) an fsync are shared by many of the requests in flight.
 //
 // The layout of frames and payloads is docs/FORMATS.md section 8.
 package teelink
@@ -44,10 +45,12 @@ const (
 	OpPut            Op = 0x02
 	OpDecide         Op = 0x03
 	OpProvision      Op = 0x04
+	OpAttest         Op = 0x05
 	OpHelloReply     Op = 0x81
 	OpPutReply       Op = 0x82
 	OpBatch          Op = 0x83
 	OpProvisionReply Op = 0x84
+	OpAttestReply    Op = 0x85
 	OpError          Op = 0xFF
 )
 

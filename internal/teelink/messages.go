@@ -62,6 +62,19 @@ func DecodeHelloReply(p []byte) (HelloReply, error) {
 	return h, r.Close()
 }
 
+// EncodeAttest returns the payload of an attest frame: the Merkle root over
+// callers' challenges.
+func EncodeAttest(challenges [32]byte) []byte {
+	return canon.NewWriter("", 32).Fixed(challenges[:]).MustRecord()
+}
+
+// DecodeAttest reads the payload of an attest frame.
+func DecodeAttest(p []byte) (challenges [32]byte, err error) {
+	r := canon.NewReader("", p)
+	r.Fixed(challenges[:])
+	return challenges, r.Close()
+}
+
 // EncodePut returns the payload of a put.
 func EncodePut(objects []Object) []byte {
 	w := canon.NewWriter("", 1024).U32(uint32(len(objects)))

@@ -19,6 +19,8 @@ type Handler interface {
 	Hello(ctx context.Context) (HelloReply, error)
 	Put(ctx context.Context, objects []Object) error
 	Provision(ctx context.Context, genesis []byte) ([]byte, error)
+	// Attest has a statement with the challenges' root attested.
+	Attest(ctx context.Context, challenges [32]byte) (HelloReply, error)
 	// Decide returns the item for the next batch, without its ID.
 	Decide(ctx context.Context, d *Decide) (Item, error)
 	// Seal signs one batch over the leaves and returns the signed record. It
@@ -176,7 +178,7 @@ func (ln *link) read(ctx context.Context) {
 			return
 		}
 		switch f.Op {
-		case OpHello, OpPut, OpDecide, OpProvision:
+		case OpHello, OpPut, OpDecide, OpProvision, OpAttest:
 		default:
 			return // unknown op closes
 		}
@@ -245,6 +247,8 @@ func (ln *link) handle(ctx context.Context, j job) (it *Item, err error) {
 		return nil, ln.out.send(Frame{ID: f.ID, Op: OpPutReply})
 	case OpProvision:
 		return nil, ln.provision(ctx, f)
+	case OpAttest:
+		return nil, ln.attest(ctx, f)
 	default: // OpHello: read lets no other op through
 		h, err := ln.s.cfg.Handler.Hello(ctx)
 		if err != nil {
@@ -264,6 +268,18 @@ func (ln *link) provision(ctx context.Context, f Frame) error {
 		return err
 	}
 	return ln.out.send(Frame{ID: f.ID, Op: OpProvisionReply, Payload: EncodeProvisionReply(state)})
+}
+
+func (ln *link) attest(ctx context.Context, f Frame) error {
+	challenges, err := DecodeAttest(f.Payload)
+	if err != nil {
+		return malformed(err)
+	}
+	h, err := ln.s.cfg.Handler.Attest(ctx, challenges)
+	if err != nil {
+		return err
+	}
+	return ln.out.send(Frame{ID: f.ID, Op: OpAttestReply, Payload: h.Encode()})
 }
 
 func malformed(err error) error {

@@ -26,6 +26,10 @@ func (e *echo) Hello(context.Context) (teelink.HelloReply, error) {
 	return teelink.HelloReply{Statement: []byte("statement"), Token: []byte("token"), Release: "r", Version: "v"}, nil
 }
 
+func (e *echo) Attest(_ context.Context, challenges [32]byte) (teelink.HelloReply, error) {
+	return teelink.HelloReply{Statement: challenges[:], Token: []byte("token")}, nil
+}
+
 func (e *echo) Put(_ context.Context, objects []teelink.Object) error {
 	for _, o := range objects {
 		if string(o.Bytes) == "bad" {

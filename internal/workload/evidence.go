@@ -22,6 +22,7 @@ type evidence struct {
 	token     string
 	release   string
 	expires   time.Time
+	answered  time.Time // when challenges were last attested
 }
 
 func (e *evidence) current() (*receipt.Statement, string) {
@@ -90,20 +91,30 @@ func (c *ownClaims) check(projectID string) error {
 	return nil
 }
 
-// RenewEvidence has a fresh statement attested.
-func (s *Service) RenewEvidence(ctx context.Context) error {
+// attest has a fresh statement of this instance attested, with the challenges'
+// root in it.
+func (s *Service) attest(ctx context.Context, challenges [32]byte) (*receipt.Statement, string, *ownClaims, error) {
 	st, _ := s.evidence.current()
-	st.Issued = micros(s.args.Now())
+	st.Issued, st.Challenges = micros(s.args.Now()), challenges
 	token, err := s.args.Attester.PKIToken(ctx, receipt.EvidenceAudience, st.Nonce())
 	if err != nil {
-		return fmt.Errorf("no attestation: %w", err)
+		return nil, "", nil, fmt.Errorf("no attestation: %w", err)
 	}
 	claims, err := parseOwnClaims(token)
 	if err != nil {
-		return fmt.Errorf("no attestation: %w", err)
+		return nil, "", nil, fmt.Errorf("no attestation: %w", err)
 	}
 	if err := claims.check(s.args.Config.ProjectID); err != nil {
-		return fmt.Errorf("no attestation: %w", err)
+		return nil, "", nil, fmt.Errorf("no attestation: %w", err)
+	}
+	return st, token, claims, nil
+}
+
+// RenewEvidence puts a freshly attested statement in force.
+func (s *Service) RenewEvidence(ctx context.Context) error {
+	st, token, claims, err := s.attest(ctx, [32]byte{})
+	if err != nil {
+		return err
 	}
 	s.evidence.mu.Lock()
 	defer s.evidence.mu.Unlock()
@@ -153,6 +164,36 @@ func (s *Service) Hello(context.Context) (teelink.HelloReply, error) {
 		Release:   s.evidence.release,
 		Version:   s.args.Version,
 	}, nil
+}
+
+// attestInterval is the least time between tokens for challenges: the
+// attestation service takes five requests a second from a project, whose other
+// instances and renewals need some too.
+const attestInterval = time.Second
+
+// Attest implements teelink.Handler. The statement isn't put in force: nothing
+// that this instance signs refers to it.
+func (s *Service) Attest(ctx context.Context, challenges [32]byte) (teelink.HelloReply, error) {
+	if !s.evidence.mayAnswer(s.args.Now()) {
+		return teelink.HelloReply{}, remote("attestation_busy", "challenges are attested once a second at most; ask again")
+	}
+	st, token, claims, err := s.attest(ctx, challenges)
+	if err != nil {
+		return teelink.HelloReply{}, remote("attestation_unavailable", "the platform gives no attestation now; try again")
+	}
+	return teelink.HelloReply{Statement: st.Encode(), Token: []byte(token), Release: claims.Submods.Container.ImageDigest, Version: s.args.Version}, nil
+}
+
+// mayAnswer takes the turn to have challenges attested, if it is due. A clock
+// that went back waits no longer than one that stands.
+func (e *evidence) mayAnswer(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if since := now.Sub(e.answered); since >= 0 && since < attestInterval {
+		return false
+	}
+	e.answered = now
+	return true
 }
 
 // Release returns the image digest that the platform attests.

@@ -239,7 +239,7 @@ func (s *Stack) startControlPlane(tee string) {
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
-	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
+	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
 	if s.opt.WrapHandler != nil {

@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
-import { checkEvidence, type Attested, type Evidence } from './evidence.js';
+import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
 import { family, messageBytes, networkSlugs, type Message } from './networks.js';
 import { zero32, type WalletCertificate } from './receipt.js';
@@ -133,10 +134,16 @@ export class SigilS2S {
     return { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
   }
 
-  /** The workload's present evidence, verified against the genesis document. */
+  /** Has the workload attested for a challenge that is drawn here, and verifies
+   * the evidence against the genesis document: what it says was so after the
+   * call began. It may take some seconds, since a workload answers all
+   * challenges of a second at once. */
   async attestation(): Promise<Attested> {
     const root = await this.#trusted();
-    const evidence = evidenceOf(object(await this.#t.call({ method: 'GET', path: '/v1/attestation' }), 'reply')['evidence']);
+    const challenge = randomBytes(32);
+    const reply = object(await this.#t.call({ method: 'GET', path: '/v1/attestation', query: `challenge=${hex(challenge)}` }), 'reply');
+    const evidence = evidenceOf(reply['evidence']);
+    checkChallenge(evidence, challenge, reply['challenge']);
     let last: unknown = broken('evidence_refused', 'the genesis document accepts no release', 'image_digest');
     for (const release of root.genesis.tees.flatMap((t) => t.imageDigests)) {
       try {

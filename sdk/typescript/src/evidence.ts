@@ -2,7 +2,7 @@ import { X509Certificate, verify } from 'node:crypto';
 import { FormatError, base64, decodeUTF8, hex, parseJSON, sha256, unbase64 } from './canon.js';
 import type { Genesis, TEE } from './documents.js';
 import { SigilVerificationError, broken } from './errors.js';
-import { decodeStatement, type Statement } from './receipt.js';
+import { decodeStatement, verifyPath, type Statement } from './receipt.js';
 
 /** Audience of evidence tokens; no STS accepts it. */
 const audience = 'https://sigilkeys.com/evidence/v1';
@@ -168,4 +168,23 @@ export function checkEvidence(genesis: Genesis, evidence: Evidence, release: str
     last = refuse("the token attests something that the genesis document doesn't accept", refused.claim, refused.reason);
   }
   throw last;
+}
+
+/** Checks that the evidence was made for the challenge, among others: proof is
+ * the path from the challenge to the root in the statement. */
+export function checkChallenge(evidence: Evidence, challenge: Uint8Array, proof: unknown): void {
+  try {
+    if (typeof proof !== 'object' || proof === null) throw new FormatError('it was not made for the challenge');
+    const { index, count, path } = proof as Record<string, unknown>;
+    if (!Number.isInteger(index) || !Number.isInteger(count) || (index as number) < 0 || (count as number) > 0xffffffff || !Array.isArray(path)) {
+      throw new FormatError('the proof is malformed');
+    }
+    verifyPath(challenge, index as number, count as number, path.map((h) => {
+      const b = unbase64(String(h));
+      if (b.length !== 32) throw new FormatError(`a hash of ${b.length} bytes`);
+      return b;
+    }), decodeStatement(evidence.statement).challenges);
+  } catch (e) {
+    throw broken('evidence_invalid', (e as Error).message, 'challenge');
+  }
 }

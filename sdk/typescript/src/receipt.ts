@@ -13,6 +13,8 @@ function requireSignature(key: Uint8Array, record: Uint8Array, signature: Uint8A
 export interface Statement {
   readonly instanceKey: Uint8Array;
   readonly linkKey: Uint8Array;
+  /** Merkle root over callers' challenges; zero without. */
+  readonly challenges: Uint8Array;
   readonly digest: Uint8Array;
   readonly nonce: string;
 }
@@ -21,12 +23,12 @@ export function decodeStatement(record: Uint8Array): Statement {
   const r = new Reader('sigil/instance-statement/v1\n', record);
   const instanceKey = r.fixed(32), linkKey = r.fixed(32);
   r.fixed(32); // configuration
-  r.fixed(32); // challenges
+  const challenges = r.fixed(32);
   r.u64(); // started
   r.u64(); // issued
   r.close();
   const digest = sha256(record);
-  return { instanceKey, linkKey, digest, nonce: hex(digest) };
+  return { instanceKey, linkKey, challenges, digest, nonce: hex(digest) };
 }
 
 export interface StateCertificate {

@@ -62,7 +62,17 @@ test('receipts and attestation', async (t) => {
     [r.receiptId, 'sign', 'allow', 'signature', s.wallet.id, 'base', 'signMessage', 'allowed']);
   assert.deepEqual(receipt.attested, r.verified.attested);
   assert.equal((await sigil.attestation()).projectId, 'sigil-tee');
-  s.statement = s.newEvidence({ claims: (x) => { x.dbgstat = 'enabled'; } });
+  for (const attack of [
+    { attested: Buffer.alloc(32, 7) }, { challenge: () => undefined }, { challenge: () => null }, { challenge: (p) => ({ ...p, index: 0 }) },
+    { challenge: (p) => ({ ...p, count: 1, index: 0 }) }, { challenge: (p) => ({ ...p, count: 3 }) }, { challenge: (p) => ({ ...p, path: [] }) },
+    { challenge: (p) => ({ ...p, path: [...p.path, p.path[0]] }) }, { challenge: (p) => ({ ...p, path: ['AAAA'] }) }, { challenge: (p) => ({ ...p, path: 'x' }) },
+    { challenge: (p) => ({ ...p, index: 1.5 }) }, { challenge: (p) => ({ ...p, index: -1 }) }, { challenge: (p) => ({ ...p, count: '2' }) },
+  ]) {
+    s.attack = attack;
+    await refused(sigil.attestation(), 'evidence_invalid', 'challenge');
+  }
+  s.attack = {};
+  s.claims = (x) => { x.dbgstat = 'enabled'; };
   await refused(sigil.attestation(), 'evidence_refused', 'dbgstat', 'debug image', 'debug');
 });
 

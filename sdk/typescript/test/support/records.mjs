@@ -41,7 +41,7 @@ export function envelope(type, document, keys) {
   return { digest: sha256(pae), envelope: { payloadType: type, payload: payload.toString('base64'), signatures } };
 }
 
-export const statement = (s) => record('instance-statement', s.instanceKey, s.linkKey, s.config, zero32, u64(s.started), u64(s.issued));
+export const statement = (s) => record('instance-statement', s.instanceKey, s.linkKey, s.config, s.challenges ?? zero32, u64(s.started), u64(s.issued));
 
 export const stateCertificate = (c, key) =>
   signed(key, record('state-certificate', uuid(c.organization), c.genesis, c.stateKey, bytes(c.release), c.statement, u64(c.created)));

@@ -178,6 +178,15 @@ export class Service {
     return { id: w.id, label: w.label ?? '', addresses: w.addresses, public_keys: w.publicKeys, certificate, created_at: w.created };
   }
 
+  /** Answers a challenge as the second of two; attack.challenge alters the proof. */
+  answerChallenge(challenge) {
+    const node = (b, ...parts) => sha256(Buffer.concat([Buffer.from([b]), ...parts]));
+    const first = node(0, zero32), root = node(1, first, node(0, this.attack.attested ?? challenge));
+    const digest = this.newEvidence({ statement: { challenges: root }, claims: this.claims });
+    const proof = { index: 1, count: 2, path: [first.toString('base64')] };
+    return { evidence: this.evidence.get(digest.toString('hex')), release, version: 'test', challenge: this.attack.challenge ? this.attack.challenge(proof) : proof };
+  }
+
   route(r) {
     const [path, query] = r.url.split('?');
     const id = path.split('/').at(-1);
@@ -196,7 +205,9 @@ export class Service {
       }
       case 'POST /v1/s2s/sign': return this.once(r, () => this.sign(r));
       case 'POST /v1/s2s/wallets': return this.once(r, () => this.create(r));
-      case 'GET /v1/attestation': return { evidence: this.evidence.get(this.statement.toString('hex')), release, version: 'test' };
+      case 'GET /v1/attestation':
+        if (query) return this.answerChallenge(Buffer.from(new URLSearchParams(query).get('challenge'), 'hex'));
+        return { evidence: this.evidence.get(this.statement.toString('hex')), release, version: 'test' };
       case 'GET /v1/attestation/:id': return { evidence: this.evidence.get(id) ?? [...this.evidence.values()][0], release, version: 'test' };
       case 'GET /v1/receipts/:id': {
         const found = this.receipts?.get(id);
