@@ -92,7 +92,7 @@ func TestBuildsAreTheSame(t *testing.T) {
 	}
 	t.Setenv("GOPROXY", "off")
 	// What the environment says of builds must not show.
-	t.Setenv("GOFLAGS", "-tags=sigilcontrol")
+	t.Setenv("GOFLAGS", "-tags=anything")
 	t.Setenv("GOAMD64", "v3")
 	var digests []string
 	for range 2 {
