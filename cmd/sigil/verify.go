@@ -120,6 +120,9 @@ func digestText(d [32]byte) string { return hex.EncodeToString(d[:]) }
 
 func (a *app) attestationCommand() *cobra.Command {
 	return &cobra.Command{Use: "attestation", Short: "Verify the TEE's present attestation", Args: cobra.NoArgs,
+		Long: `Draws a challenge, has the running workload attested for it, and verifies the
+evidence against the genesis document: what it prints was so after you asked. It
+may take some seconds, since a workload answers all challenges of a second at once.`,
 		Example: "  sigil attestation --key-file backend.key",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.client()

@@ -19,13 +19,15 @@ const Target = "amd64"
 const programPackage = "github.com/sigilkeys/sigil/cmd/sigil-tee"
 
 // Compile builds the workload's program from a checkout into the file out, as
-// every release is built: what the environment says about builds is replaced.
+// every release is built: what the environment, or a file of `go env -w`, says
+// about builds is replaced. The go command takes an empty variable for one that
+// isn't set, so none here is empty.
 // Two checkouts of one commit give the same bytes with the same Go release.
 func Compile(ctx context.Context, source, out string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "./cmd/sigil-tee")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-pgo=off", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "./cmd/sigil-tee")
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+Target, "GOAMD64=v1", "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret",
-		"GOFLAGS=", "GOWORK=off", "GODEBUG=", "GOFIPS140=off")
+		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOFIPS140=off")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
