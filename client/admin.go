@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -48,15 +47,6 @@ type Admin struct {
 
 // NewAdmin checks the configuration. Nothing is sent before the first call.
 func NewAdmin(cfg AdminConfig) (*Admin, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Random == nil {
-		cfg.Random = rand.Reader
-	}
-	if cfg.Sleep == nil {
-		cfg.Sleep = sleepFor
-	}
 	t, err := newTransport(cfg.BaseURL, cfg.HTTPClient, cfg.Now, cfg.Random, cfg.Sleep)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/hex"
 	"io"
 	"net/http"
@@ -52,15 +51,6 @@ type Client struct {
 // error is an *ArgumentError or says that the secret key is malformed, without
 // any of it.
 func New(cfg Config) (*Client, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Random == nil {
-		cfg.Random = rand.Reader
-	}
-	if cfg.Sleep == nil {
-		cfg.Sleep = sleepFor
-	}
 	t, err := newTransport(cfg.BaseURL, cfg.HTTPClient, cfg.Now, cfg.Random, cfg.Sleep)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,6 +39,8 @@ type transport struct {
 	sleep  func(context.Context, time.Duration) error
 }
 
+// newTransport takes the clock, the kernel's randomness, a timer and a client
+// with a timeout for what is nil.
 func newTransport(base string, c *http.Client, now func() time.Time, random io.Reader, sleep func(context.Context, time.Duration) error) (*transport, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -48,6 +51,15 @@ func newTransport(base string, c *http.Client, now func() time.Time, random io.R
 	}
 	if c == nil {
 		c = &http.Client{Timeout: 60 * time.Second}
+	}
+	if now == nil {
+		now = time.Now
+	}
+	if random == nil {
+		random = rand.Reader
+	}
+	if sleep == nil {
+		sleep = sleepFor
 	}
 	own := *c
 	// A redirect would send the signed request to whom it wasn't meant for.

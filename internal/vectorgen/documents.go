@@ -22,16 +22,22 @@ func sampleGenesis() authority.Genesis {
 			TEEKEK: "projects/a/locations/l/keyRings/r/cryptoKeys/k", ProviderKEK: "projects/b/locations/l/keyRings/r/cryptoKeys/k"}}}
 }
 
+// verifiedGenesis is the sample, signed by both of its admins.
+func verifiedGenesis() (*authority.VerifiedGenesis, error) {
+	envelope, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
+	if err != nil {
+		return nil, err
+	}
+	return authority.VerifyGenesis(envelope)
+}
+
 func genesisDocuments() (file, error) {
 	f := file{Format: "genesis", Section: "3.1"}
-	good, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
+	g, err := verifiedGenesis()
 	if err != nil {
 		return f, err
 	}
-	g, err := authority.VerifyGenesis(good)
-	if err != nil {
-		return f, err
-	}
+	good := g.Envelope
 	pin := g.Pin()
 	f.good("two admins", good, map[string]any{"organization_id": g.OrganizationID.String(), "name": g.Name, "digest": h(g.Digest[:]), "pin": h(pin[:]), "quorum": g.Quorum})
 	f.bad("trailing space", "not canonical", append(bytes.Clone(good), ' '))
@@ -74,11 +80,7 @@ func sampleGrant(g *authority.VerifiedGenesis) authority.Grant {
 
 func grants() (file, error) {
 	f := file{Format: "grant", Section: "3.2"}
-	genesis, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
-	if err != nil {
-		return f, err
-	}
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifiedGenesis()
 	if err != nil {
 		return f, err
 	}
@@ -91,7 +93,7 @@ func grants() (file, error) {
 		return f, err
 	}
 	e := f.good("grant", good, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
-	e.Context = map[string]any{"genesis": h(genesis)}
+	e.Context = map[string]any{"genesis": h(g.Envelope)}
 	for _, c := range []struct {
 		name, failure string
 		edit          func(*authority.Grant)
@@ -115,17 +117,13 @@ func grants() (file, error) {
 		return f, err
 	}
 	f.bad("one of two signatures", "quorum", one)
-	f.bad("a genesis in its place", "type", genesis)
+	f.bad("a genesis in its place", "type", g.Envelope)
 	return f, nil
 }
 
 func revocations() (file, error) {
 	f := file{Format: "revocation", Section: "3.3"}
-	genesis, err := authority.SignEnvelope(authority.TypeGenesis, sampleGenesis(), key(3), key(4))
-	if err != nil {
-		return f, err
-	}
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifiedGenesis()
 	if err != nil {
 		return f, err
 	}
@@ -135,7 +133,7 @@ func revocations() (file, error) {
 		return f, err
 	}
 	e := f.good("by one admin of two", good, map[string]any{"grant": doc.Grant, "revoked_at": doc.RevokedAt, "reason": doc.Reason})
-	e.Context = map[string]any{"genesis": h(genesis)}
+	e.Context = map[string]any{"genesis": h(g.Envelope)}
 	bad, err := authority.SignEnvelope(authority.TypeRevocation, doc, key(9))
 	if err != nil {
 		return f, err
