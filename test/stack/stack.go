@@ -60,6 +60,9 @@ type Options struct {
 	// returns the address for the control plane to dial: with the certificate
 	// it can sit in between and see what the control plane sees.
 	WrapLink func(address string, certificate tls.Certificate) string
+	// TEE is the link's address of a workload that runs already, in another
+	// process; default one in this process.
+	TEE string
 	// DataDir is the control plane's; default a new one.
 	DataDir string
 	// Now is the TEE's and the control plane's clock; default time.Now.
@@ -107,7 +110,10 @@ func Start(t testing.TB, opt Options) *Stack {
 	if s.Networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
 		t.Fatal(err)
 	}
-	address := s.startWorkload()
+	address := s.opt.TEE
+	if address == "" {
+		address = s.startWorkload()
+	}
 	s.startControlPlane(address)
 	return s
 }

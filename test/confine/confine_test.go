@@ -1,0 +1,240 @@
+package confine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/image"
+	"github.com/sigilkeys/sigil/test/stack"
+)
+
+// strace returns the tracer, which CI installs.
+func strace(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("strace")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("strace isn't installed: apt-get install strace")
+	}
+	return path
+}
+
+// traced is a workload's process under strace.
+type traced struct {
+	cmd  *exec.Cmd
+	file string // the trace
+	out  string // file of its output
+}
+
+func startTraced(t *testing.T, program, config string) *traced {
+	t.Helper()
+	dir := t.TempDir()
+	p := &traced{file: filepath.Join(dir, "trace"), out: filepath.Join(dir, "out")}
+	out, err := os.Create(p.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.cmd = exec.Command(strace(t), "-f", "-qq", "-s", "300", "-e", watched, "-o", p.file, program, "--config", config)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	for range 1500 {
+		if b, _ := os.ReadFile(p.out); strings.Contains(string(b), `"msg":"serving"`) {
+			return p
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	b, _ := os.ReadFile(p.out)
+	t.Fatalf("it doesn't serve: %s", b)
+	return nil
+}
+
+// stop ends the workload as an operator does, and returns the trace.
+func (p *traced) stop(t *testing.T) string {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.cmd.Process.Pid, p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		t.Fatalf("children of strace: %q", children)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		b, _ := os.ReadFile(p.out)
+		t.Fatalf("it didn't end cleanly: %v\n%s", err, b)
+	}
+	b, err := os.ReadFile(p.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestWholeSession traces the workload from its start to its end: attestation,
+// an organisation, wallets, signatures on both curves, a denial, challenges.
+func TestWholeSession(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "sigil-tee")
+	build := exec.Command("go", "build", "-o", program, "./cmd/sigil-tee")
+	build.Dir, build.Env = "../..", append(os.Environ(), "GOEXPERIMENT=runtimesecret", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	strace(t)
+	sim := stack.NewCloud(t, stack.MadeUpDigest("none yet"))
+	c, _ := stack.Config(t, sim, false) // no DEK cache: the KMS is asked each time
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Listen = l.Addr().String()
+	l.Close()
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "tee.json")
+	bin, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := image.New(bin, raw, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(config, raw, 0o600), sim.SetImageDigest(i.Digest), sim.AdmitRelease(i.Digest)); err != nil {
+		t.Fatal(err)
+	}
+	p := startTraced(t, program, config)
+	s := stack.Start(t, stack.Options{Cloud: sim, Digest: i.Digest, TEE: c.Listen})
+	session(t, s)
+	trace := p.stop(t)
+
+	a := &allowed{listens: c.Listen, connects: []string{c.LauncherSocket, hostOf(t, c.STSURL), hostOf(t, c.KMSURL)}, reads: []string{
+		config, "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/proc/sys/net/core/somaxconn", "/sys/fs/cgroup/", "/proc/self/mountinfo", "/proc/self/cgroup",
+		"/etc/localtime", // which the image hasn't
+	}}
+	if n := strings.Count(trace, "\n"); n < 100 || !strings.Contains(trace, "connect(") || !strings.Contains(trace, "openat(") {
+		t.Fatalf("canary: a trace of %d lines is none of a session:\n%.2000s", n, trace)
+	}
+	for _, line := range a.faults(trace) {
+		t.Error(line)
+	}
+	t.Logf("%d system calls looked at", strings.Count(trace, "\n"))
+}
+
+func hostOf(t *testing.T, raw string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(u.Host, "localhost", "127.0.0.1", 1)
+}
+
+func session(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	token := s.NewKey(s.NewOwner(), nil)
+	for range 3 {
+		var w api.Wallet
+		s.Do(s.Request(token, "POST", "/v1/s2s/wallets", `{}`), 201, &w)
+		for _, network := range []string{"base", "solana"} {
+			for n := range 5 {
+				var sig api.Signature
+				s.Do(s.Request(token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":%q,"message":"m %d"}`, w.ID, network, n)), 200, &sig)
+			}
+		}
+		s.Do(s.Request(token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","message_encoding":"hex","message":"%064d"}`, w.ID, 1)), 403, nil)
+	}
+	var a api.Attestation
+	s.Do(s.Request(token, "GET", "/v1/attestation", ""), 200, &a)
+}
+
+// The trace of programs that do what the workload may not, and lines of calls
+// that these can't make.
+func TestCheckSees(t *testing.T) {
+	tracer := strace(t)
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ script, says string }{
+		"writes":       {"echo x >" + filepath.Join(dir, "f"), "O_CREAT"},
+		"appends":      {"echo x >>" + filepath.Join(dir, "f"), "O_APPEND"},
+		"reads":        {"read x </etc/passwd", "/etc/passwd"},
+		"connects":     {"exec 3<>/dev/tcp/127.0.0.1/" + port, "connect("},
+		"starts":       {"/bin/true; true", "execve("},
+		"forks":        {"(true); true", "clone"},
+		"makes folder": {"mkdir " + filepath.Join(dir, "d"), "mkdir"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "trace")
+			cmd := exec.Command(tracer, "-f", "-qq", "-s", "300", "-e", watched, "-o", file, "bash", "-c", c.script)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			trace, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			faults := strings.Join((&allowed{}).faults(string(trace)), "\n")
+			if !strings.Contains(faults, c.says) {
+				t.Errorf("not seen:\n%s", faults)
+			}
+		})
+	}
+	a := &allowed{listens: "127.0.0.1:1", connects: []string{"127.0.0.1:2"}, reads: []string{"/a", "/d/"}}
+	for line, ok := range map[string]bool{
+		`1 openat(AT_FDCWD, "/a", O_RDONLY|O_CLOEXEC) = 3`:                                                                  true,
+		`1 openat(AT_FDCWD, "/d/e", O_RDONLY|O_CLOEXEC <unfinished ...>`:                                                    true,
+		`1 openat(AT_FDCWD, "/ab", O_RDONLY|O_CLOEXEC) = 3`:                                                                 false,
+		`1 openat(AT_FDCWD, "/a", O_RDWR|O_CLOEXEC) = 3`:                                                                    false,
+		`1 openat(AT_FDCWD, "/a", O_RDONLY|O_CREAT) = 3`:                                                                    false,
+		`1 connect(3, {sa_family=AF_INET, sin_port=htons(2), sin_addr=inet_addr("127.0.0.1")}, 16) = 0`:                     true,
+		`1 connect(3, {sa_family=AF_INET, sin_port=htons(3), sin_addr=inet_addr("127.0.0.1")}, 16) = 0`:                     false,
+		`1 connect(3, {sa_family=AF_INET, sin_port=htons(2), sin_addr=inet_addr("1.1.1.1")}, 16) = 0`:                       false,
+		`1 connect(3, {sa_family=AF_UNIX, sun_path="/run/x"}, 9) = 0`:                                                       false,
+		`1 bind(3, {sa_family=AF_INET, sin_port=htons(1), sin_addr=inet_addr("127.0.0.1")}, 16) = 0`:                        true,
+		`1 bind(3, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("127.0.0.1")}, 16) = 0`:                        false,
+		`1 sendto(3, "x", 1, 0, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("8.8.8.8")}, 16) = 1`:            false,
+		`1 socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_UDP) = 3`:                                                       false,
+		`1 socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) = 3`:                                                                 false,
+		`1 clone(child_stack=0x1, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM, tls=0) = 2`: true,
+		`1 clone3({flags=CLONE_VM|CLONE_VFORK, exit_signal=SIGCHLD}, 88) = 2`:                                               false,
+		`1 unlink("/a") = 0`:                       false,
+		`1 rename("/a", "/b") = 0`:                 false,
+		`1 ptrace(PTRACE_ATTACH, 1) = 0`:           false,
+		`1 memfd_create("x", 0) = 3`:               false,
+		`1 io_uring_setup(1, {}) = 3`:              false,
+		`1 process_vm_readv(1, NULL, 0, NULL) = 0`: false,
+	} {
+		if got := len(a.faults(line)) == 0; got != ok {
+			t.Errorf("%s: allowed %v", line, got)
+		}
+	}
+}
