@@ -19,7 +19,7 @@ func (a *app) verifyImageCommand() *cobra.Command {
 	var source, reference string
 	c := &cobra.Command{Use: "image LAYOUT", Short: "Verify a workload's container image", Args: cobra.ExactArgs(1),
 		Long: `Verifies an image of sigil-tee, an OCI image layout as 'make image' writes it and
-'skopeo copy docker://… oci:…' fetches it: that it is the program and its
+'skopeo copy --preserve-digests docker://… oci:…' fetches it: that it is the program and its
 measured configuration and nothing else, with the launch policy that every
 release has.
 

@@ -66,6 +66,9 @@ const maxBlob = 256 << 20
 // its two files; anything else in it, or an altered byte, is an error. So an
 // opened image has no third layer, no other entry point, no other label.
 func Open(dir string) (*Image, error) {
+	if _, err := os.Stat(filepath.Join(dir, indexFile)); err != nil {
+		return nil, fmt.Errorf("%s is no OCI image layout: %w", dir, err)
+	}
 	var ix index
 	if err := readJSON(dir, indexFile, &ix); err != nil {
 		return nil, err
