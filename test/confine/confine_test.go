@@ -49,10 +49,12 @@ func startTraced(t *testing.T, program, config string) *traced {
 	defer out.Close()
 	p.cmd = exec.Command(strace(t), "-f", "-qq", "-s", "300", "-e", watched, "-o", p.file, program, "--config", config)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	// The whole group: a program outlives its tracer. Gone already is as good.
+	t.Cleanup(func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
 	for range 1500 {
 		if b, _ := os.ReadFile(p.out); strings.Contains(string(b), `"msg":"serving"`) {
 			return p
