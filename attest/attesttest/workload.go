@@ -13,6 +13,7 @@ const Lifetime = time.Hour
 type Workload struct {
 	ImageDigest    string // sha256:…
 	ImageReference string
+	ImageID        string // digest of the image's configuration
 	ProjectID      string
 	ProjectNumber  string
 	Zone           string
@@ -107,8 +108,6 @@ const (
 	profileSpace = "https://cloud.google.com/confidential-computing/confidential-space/docs/reference/token-claims"
 	profileVM    = "https://cloud.google.com/confidential-computing/confidential-vm/docs/token-claims"
 	softwareYYMM = "260800"
-	// imageID is the digest of an image's configuration; nothing compares it.
-	imageID = "sha256:11c28ed3507c12c978c67a8ef99ecd403aeae61c3c862ff8e647cc54fca24525"
 )
 
 // Payload returns the claims of a token for the workload, as JSON in the
@@ -159,7 +158,7 @@ func (w Workload) space() *space {
 
 func (w Workload) container() *container {
 	return &container{
-		Reference: w.ImageReference, Digest: w.ImageDigest, Restart: "Never", ID: imageID,
+		Reference: w.ImageReference, Digest: w.ImageDigest, Restart: "Never", ID: w.ImageID,
 		EnvOverride: w.EnvOverride, CmdOverride: w.CmdOverride, Env: w.Env, Args: w.Args,
 	}
 }

@@ -9,10 +9,14 @@ const (
 	DecisionUnauthenticated = "unauthenticated"
 )
 
-// AuditEntry is one call of the KMS.
+// AuditEntry is one call of the KMS, also one that was refused.
 type AuditEntry struct {
 	Seq        uint64    `json:"seq"` // from 1
 	Time       time.Time `json:"time"`
+	Service    string    `json:"service"`
+	Method     string    `json:"method"`
+	Face       string    `json:"face"` // grpc or rest
+	Resource   string    `json:"resource"`
 	Principal  string    `json:"principal"`
 	Permission string    `json:"permission"`
 	Key        string    `json:"key"`

@@ -2,10 +2,12 @@
 // Google Cloud, emulated closely enough that the production code path runs
 // against it unchanged.
 //
-//	launcher   Unix socket that hands out attestation tokens for one workload
+//	launcher   Unix socket that hands out attestation tokens for one workload,
+//	           and the token file beside it
 //	issuer     discovery, JWKS and PKI root of the attestation service
 //	sts        token exchange: attribute mapping and CEL condition
-//	kms        IAM (deny, then allow) and :encrypt / :decrypt over REST
+//	kms        Cloud KMS over gRPC and REST on one port: encryption, key
+//	           versions, IAM (deny, then allow), quota, audit entries
 //	admin      knobs and audit list, under /sim/
 //
 // It protects nothing: keys lie in files, the launcher vouches for whatever
@@ -47,6 +49,12 @@ type Config struct {
 	// TokensPerSecond is the attestation service's quota, by default 5 as in
 	// Google's; negative: none.
 	TokensPerSecond int
+	// QuotaPerMinute is the quota of cryptographic requests of each calling
+	// project, by default 60,000 as in Google's; negative: none.
+	QuotaPerMinute int
+	// TokenFile is where the launcher keeps a default token fresh for programs
+	// that read files; default Dir/attestation_verifier_claims_token.
+	TokenFile string
 }
 
 // Sim is a running cloud. Close it.
@@ -62,6 +70,8 @@ type Sim struct {
 	stop    context.CancelFunc
 	work    sync.WaitGroup // servers and handlers
 	servers []*http.Server
+	rest    []restRoute   // of the KMS's HTTP face
+	measure chan struct{} // another image was measured: write the token file
 
 	mu       sync.Mutex // guards the fields below
 	state    *state
@@ -69,6 +79,8 @@ type Sim struct {
 	knobs    Knobs
 	audit    auditList
 	bucket   bucket
+	history  []past             // states that were replaced lately
+	spent    map[string]minute  // quota, by calling project
 	foreign  *attesttest.Issuer // made when first needed
 	closed   bool
 }
@@ -76,7 +88,8 @@ type Sim struct {
 // Info says where the cloud is and what it is made of: what a configuration
 // of the workload, and an owner's genesis document, need to know.
 type Info struct {
-	Socket        string `json:"socket"` // path of the launcher socket
+	Socket        string `json:"socket"`     // path of the launcher socket
+	TokenFile     string `json:"token_file"` // kept fresh by the launcher
 	IssuerURL     string `json:"issuer_url"`
 	STSURL        string `json:"sts_url"` // token endpoint
 	KMSURL        string `json:"kms_url"`
@@ -112,10 +125,16 @@ func Start(cfg Config) (*Sim, error) {
 	if cfg.TokensPerSecond == 0 {
 		cfg.TokensPerSecond = 5
 	}
+	if cfg.QuotaPerMinute == 0 {
+		cfg.QuotaPerMinute = defaultQuota
+	}
+	if cfg.TokenFile == "" {
+		cfg.TokenFile = filepath.Join(cfg.Dir, "attestation_verifier_claims_token")
+	}
 	if cfg.Socket == "" {
 		cfg.Socket = filepath.Join(cfg.Dir, "launcher.sock")
 	}
-	s := &Sim{cfg: cfg, workload: defaultWorkload(cfg.Hardware)}
+	s := &Sim{cfg: cfg, workload: defaultWorkload(cfg.Hardware), spent: map[string]minute{}, measure: make(chan struct{}, 1)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -149,13 +168,17 @@ func (s *Sim) open() (err error) {
 	if err := s.serveAll(ports); err != nil {
 		return err
 	}
-	return s.serveLauncher()
+	if err := s.serveLauncher(); err != nil {
+		return err
+	}
+	s.work.Go(s.keepTokenFile)
+	return nil
 }
 
 func (s *Sim) describe(url func(name string) string) {
 	tee, provider := s.state.Pools[0], s.state.Pools[1]
 	s.info = Info{
-		Socket: s.cfg.Socket, IssuerURL: url("issuer"), STSURL: url("sts") + "/v1/token", KMSURL: url("kms"),
+		Socket: s.cfg.Socket, TokenFile: s.cfg.TokenFile, IssuerURL: url("issuer"), STSURL: url("sts") + "/v1/token", KMSURL: url("kms"),
 		AdminURL: fmt.Sprintf("http://127.0.0.1:%d", s.state.Ports["admin"]),
 		CAPEM:    string(s.ca.pem()), PKIRootPEM: string(s.issuer.RootPEM()),
 		PKIRootSHA256: fmt.Sprintf("%x", s.issuer.RootSHA256()),
@@ -199,17 +222,34 @@ func (s *Sim) Close() error {
 	return errors.Join(errs...)
 }
 
-// SetImageDigest says which image the workload runs: what a real launcher
-// measures. Before it is called, the launcher has no token to give.
-func (s *Sim) SetImageDigest(digest string) error {
-	if !digestPattern.MatchString(digest) {
-		return fmt.Errorf("cloudsim: %q is not an image digest", digest)
+// Image is what a real launcher measures of the image that it runs.
+type Image struct {
+	Digest string   // of the manifest, sha256:…
+	ID     string   // digest of the image's configuration
+	Args   []string // entry point and command
+}
+
+// SetImage says which image the workload runs. Before it is called, the
+// launcher has no token to give.
+func (s *Sim) SetImage(i Image) error {
+	if !digestPattern.MatchString(i.Digest) || !digestPattern.MatchString(i.ID) || len(i.Args) == 0 {
+		return fmt.Errorf("cloudsim: digest %q and id %q with %d arguments are no image", i.Digest, i.ID, len(i.Args))
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.workload.ImageDigest = digest
-	s.workload.ImageReference = imageRepository + "@" + digest
+	s.workload.ImageDigest, s.workload.ImageID, s.workload.Args = i.Digest, i.ID, append([]string(nil), i.Args...)
+	s.workload.ImageReference = imageRepository + "@" + i.Digest
+	s.mu.Unlock()
+	select {
+	case s.measure <- struct{}{}:
+	default:
+	}
 	return nil
+}
+
+// SetImageDigest is SetImage for tests that have a digest alone; the other
+// values are made up.
+func (s *Sim) SetImageDigest(digest string) error {
+	return s.SetImage(Image{Digest: digest, ID: madeUpID, Args: []string{"/sigil-tee"}})
 }
 
 // Releases returns the image digests that the cloud's owner admits.
@@ -230,7 +270,8 @@ func (s *Sim) AdmitRelease(digest string) error {
 }
 
 // WithdrawRelease undoes AdmitRelease. Access tokens that were issued before
-// stay valid until they expire, but the key's binding is gone at once.
+// stay valid until they expire, but the key's binding is gone as soon as the
+// change has spread (Knobs.IAMPropagation).
 func (s *Sim) WithdrawRelease(digest string) error {
 	return s.update(func(st *state) error { st.withdraw(digest); return nil })
 }
@@ -249,6 +290,7 @@ func (s *Sim) update(change func(*state) error) error {
 	if err := next.save(s.cfg.Dir); err != nil {
 		return err
 	}
+	s.remember(s.state)
 	s.state = next
 	return nil
 }

@@ -179,11 +179,10 @@ func (s *Sim) openToken(token string) *principal {
 }
 
 func (s *Sim) poolEnabled(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.state.Pools {
-		if s.state.Pools[i].name() == name {
-			return !s.state.Pools[i].Disabled
+	st := s.asOf(s.iamDelay())
+	for i := range st.Pools {
+		if st.Pools[i].name() == name {
+			return !st.Pools[i].Disabled
 		}
 	}
 	return false

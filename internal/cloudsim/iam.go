@@ -1,15 +1,27 @@
 package cloudsim
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Permissions, in the form of allow policies.
 const (
-	permEncrypt = "cloudkms.cryptoKeyVersions.useToEncrypt"
-	permDecrypt = "cloudkms.cryptoKeyVersions.useToDecrypt"
+	permPrefix  = "cloudkms."
+	permEncrypt = permPrefix + "cryptoKeyVersions.useToEncrypt"
+	permDecrypt = permPrefix + "cryptoKeyVersions.useToDecrypt"
 )
 
+// Roles.
 const (
-	roleUse  = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+	roleUse     = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+	roleEncrypt = "roles/cloudkms.cryptoKeyEncrypter"
+	roleDecrypt = "roles/cloudkms.cryptoKeyDecrypter"
+	roleAdmin   = "roles/cloudkms.admin"
+	roleViewer  = "roles/cloudkms.viewer"
+	roleOwner   = "roles/owner"
+
 	everyone = "principalSet://goog/public:all"
 )
 
@@ -28,15 +40,44 @@ type DenyRule struct {
 	DeniedPermissions   []string `json:"denied_permissions"` // cloudkms.googleapis.com/… form
 }
 
+// check refuses a rule that would deny nobody or nothing, and exceptions that
+// IAM doesn't take.
+func (r *DenyRule) check() error {
+	if len(r.DeniedPrincipals) == 0 || len(r.DeniedPermissions) == 0 {
+		return fmt.Errorf("cloudsim: a deny rule needs principals and permissions")
+	}
+	if slices.Contains(r.ExceptionPrincipals, everyone) {
+		return fmt.Errorf("cloudsim: %s is no exception principal", everyone)
+	}
+	for _, p := range r.DeniedPermissions {
+		if !strings.HasPrefix(p, denyForm(permPrefix)) {
+			return fmt.Errorf("cloudsim: %q is not a permission as deny policies spell them", p)
+		}
+	}
+	return nil
+}
+
+func knownRole(role string) bool {
+	return slices.Contains([]string{roleUse, roleEncrypt, roleDecrypt, roleAdmin, roleViewer, roleOwner}, role)
+}
+
 // grants are the permissions of roles, as far as they matter here. The owner
-// of a project can use its keys; an administrator of KMS can't.
+// of a project can use its keys; an administrator of KMS can't, but can give
+// himself the role that can.
 func grants(role, permission string) bool {
+	use := permission == permEncrypt || permission == permDecrypt
 	switch role {
-	case roleUse, "roles/owner":
-		return permission == permEncrypt || permission == permDecrypt
-	case "roles/cloudkms.cryptoKeyEncrypter":
+	case roleOwner:
+		return true
+	case roleAdmin:
+		return !use
+	case roleViewer:
+		return strings.HasSuffix(permission, ".get") || strings.HasSuffix(permission, ".list")
+	case roleUse:
+		return use
+	case roleEncrypt:
 		return permission == permEncrypt
-	case "roles/cloudkms.cryptoKeyDecrypter":
+	case roleDecrypt:
 		return permission == permDecrypt
 	}
 	return false
@@ -44,7 +85,7 @@ func grants(role, permission string) bool {
 
 // denyForm spells a permission as deny policies do.
 func denyForm(permission string) string {
-	return "cloudkms.googleapis.com/" + permission[len("cloudkms."):]
+	return "cloudkms.googleapis.com/" + strings.TrimPrefix(permission, permPrefix)
 }
 
 // allowed decides on a use of a key: deny rules first, then bindings.

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
+	"time"
 )
 
 // Key is a KMS key with its versions.
@@ -22,9 +22,18 @@ type Key struct {
 // Version is a version of a key. States are KMS's: ENABLED, DISABLED,
 // DESTROY_SCHEDULED, DESTROYED; a destroyed one has no material.
 type Version struct {
-	Number   uint32 `json:"number"`
-	State    string `json:"state"`
-	Material []byte `json:"material"`
+	Number    uint32    `json:"number"`
+	State     string    `json:"state"`
+	Material  []byte    `json:"material"`
+	DestroyAt time.Time `json:"destroy_at,omitzero"` // scheduled end
+}
+
+// stateAt is the state at an instant: a scheduled end comes by itself.
+func (v *Version) stateAt(now time.Time) string {
+	if v.State == StateDestroyScheduled && !v.DestroyAt.IsZero() && !now.Before(v.DestroyAt) {
+		return StateDestroyed
+	}
+	return v.State
 }
 
 // States of key versions.
@@ -63,14 +72,41 @@ func (k *Key) binding(role string) *Binding {
 	return &k.Bindings[len(k.Bindings)-1]
 }
 
+// rotate makes a new version the primary one.
 func (k *Key) rotate(random io.Reader) error {
+	n, err := k.addVersion(random)
+	if err == nil {
+		k.Primary = n
+	}
+	return err
+}
+
+func (k *Key) addVersion(random io.Reader) (uint32, error) {
 	material := make([]byte, 32)
 	if _, err := io.ReadFull(random, material); err != nil {
-		return fmt.Errorf("make key version: %w", err)
+		return 0, fmt.Errorf("make key version: %w", err)
 	}
-	k.Primary = uint32(len(k.Versions) + 1)
-	k.Versions = append(k.Versions, Version{Number: k.Primary, State: StateEnabled, Material: material})
+	n := uint32(len(k.Versions) + 1)
+	k.Versions = append(k.Versions, Version{Number: n, State: StateEnabled, Material: material})
+	return n, nil
+}
+
+func (k *Key) find(n uint32) *Version {
+	for i := range k.Versions {
+		if k.Versions[i].Number == n {
+			return &k.Versions[i]
+		}
+	}
 	return nil
+}
+
+// parseVersion reads a version's number from a resource name.
+func (k *Key) parseVersion(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 || strconv.FormatUint(n, 10) != text {
+		return 0, invalidArgument("%q is not a version of %s.", text, k.Name)
+	}
+	return uint32(n), nil
 }
 
 func (k *Key) versionName(n uint32) string {
@@ -78,16 +114,15 @@ func (k *Key) versionName(n uint32) string {
 }
 
 // usable returns a version that is enabled.
-func (k *Key) usable(n uint32) (*Version, error) {
-	for i := range k.Versions {
-		if v := &k.Versions[i]; v.Number == n {
-			if v.State != StateEnabled {
-				return nil, &stateError{k.versionName(n), v.State}
-			}
-			return v, nil
-		}
+func (k *Key) usable(n uint32, now time.Time) (*Version, error) {
+	v := k.find(n)
+	if v == nil {
+		return nil, errNoVersion
 	}
-	return nil, errNoVersion
+	if state := v.stateAt(now); state != StateEnabled {
+		return nil, &stateError{k.versionName(n), state}
+	}
+	return v, nil
 }
 
 // A ciphertext names its key and version, as Cloud KMS's do, so that Decrypt
@@ -105,26 +140,26 @@ func (k *Key) header(n uint32) []byte {
 	return append(h, sum[:headerSize-len(h)]...)
 }
 
-func (k *Key) encrypt(plaintext, aad []byte, random io.Reader) ([]byte, uint32, error) {
-	v, err := k.usable(k.Primary)
+func (k *Key) encrypt(n uint32, plaintext, aad []byte, random io.Reader, now time.Time) ([]byte, error) {
+	v, err := k.usable(n, now)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	aead, err := newGCM(v.Material)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	nonce := make([]byte, aead.NonceSize())
 	if _, err := io.ReadFull(random, nonce); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	header := k.header(v.Number)
 	out := append([]byte{0x0a, headerSize}, header...)
 	out = append(out, nonce...)
-	return aead.Seal(out, nonce, plaintext, append(header, aad...)), v.Number, nil
+	return aead.Seal(out, nonce, plaintext, append(header, aad...)), nil
 }
 
-func (k *Key) decrypt(ciphertext, aad []byte) (plaintext []byte, version uint32, err error) {
+func (k *Key) decrypt(ciphertext, aad []byte, now time.Time) (plaintext []byte, version uint32, err error) {
 	if len(ciphertext) < 2+headerSize || ciphertext[0] != 0x0a || ciphertext[1] != headerSize {
 		return nil, 0, errCiphertext
 	}
@@ -133,7 +168,7 @@ func (k *Key) decrypt(ciphertext, aad []byte) (plaintext []byte, version uint32,
 	if !bytes.Equal(header, k.header(n)) {
 		return nil, 0, errOtherKey
 	}
-	v, err := k.usable(n)
+	v, err := k.usable(n, now)
 	if errors.Is(err, errNoVersion) {
 		return nil, 0, errCiphertext
 	}
@@ -155,55 +190,14 @@ func (k *Key) decrypt(ciphertext, aad []byte) (plaintext []byte, version uint32,
 	return plaintext, n, nil
 }
 
-// RotateKey gives a key a new primary version; older ones still decrypt.
-func (s *Sim) RotateKey(name string) error {
-	return s.update(func(st *state) error {
-		k := st.key(name)
-		if k == nil {
-			return fmt.Errorf("cloudsim: no key %s", name)
-		}
-		return k.rotate(s.cfg.Random)
-	})
-}
-
-// SetVersionState moves a key version to a state. StateDestroyed erases its
-// material for good.
-func (s *Sim) SetVersionState(name string, version uint32, to string) error {
-	return s.update(func(st *state) error {
-		k := st.key(name)
-		if k == nil {
-			return fmt.Errorf("cloudsim: no key %s", name)
-		}
-		for i := range k.Versions {
-			v := &k.Versions[i]
-			switch {
-			case v.Number != version:
-				continue
-			case v.State == StateDestroyed:
-				return fmt.Errorf("cloudsim: version %d is destroyed", version)
-			case to == StateDestroyed:
-				v.Material = nil
-			case to != StateEnabled && to != StateDisabled && to != StateDestroyScheduled:
-				return fmt.Errorf("cloudsim: no state %q", to)
-			}
-			v.State = to
-			return nil
-		}
-		return fmt.Errorf("cloudsim: key %s has no version %d", name, version)
-	})
-}
-
 // Unwrap decrypts without IAM and audit: so that a test can learn which DEKs
 // it has to search a memory image for.
 func (s *Sim) Unwrap(name string, ciphertext, aad []byte) ([]byte, error) {
-	name, _, _ = strings.Cut(name, "/cryptoKeyVersions/")
-	s.mu.Lock()
-	st := s.state
-	s.mu.Unlock()
-	k := st.key(name)
+	name, _ = splitVersion(name)
+	k := s.current().key(name)
 	if k == nil {
 		return nil, fmt.Errorf("cloudsim: no key %s", name)
 	}
-	plaintext, _, err := k.decrypt(ciphertext, aad)
+	plaintext, _, err := k.decrypt(ciphertext, aad, s.cfg.Clock())
 	return plaintext, err
 }

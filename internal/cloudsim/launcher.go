@@ -43,7 +43,19 @@ func (s *Sim) launcherRoutes() http.Handler {
 			launcherReply(w, http.StatusBadRequest, "TEE server received an invalid HTTP method: "+r.Method)
 		}
 	})
-	return mux
+	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Socket })
+}
+
+// faulty puts the knob's fault before a handler, or after it.
+func (s *Sim) faulty(h http.Handler, knob func(*Knobs) *Fault) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		mode, delay := knob(&s.knobs).take("")
+		s.mu.Unlock()
+		if s.misbehave(w, r, mode, delay) {
+			deliver(w, mode, false, func(w http.ResponseWriter) { h.ServeHTTP(w, r) })
+		}
+	})
 }
 
 func launcherReply(w http.ResponseWriter, status int, text string) {
@@ -209,11 +221,18 @@ func (k Knobs) check() error {
 	if k.ImageDigest != "" && !digestPattern.MatchString(k.ImageDigest) {
 		return fmt.Errorf("cloudsim: %q is not an image digest", k.ImageDigest)
 	}
-	if err := k.STS.check(false); err != nil {
-		return fmt.Errorf("cloudsim: sts: %w", err)
+	for name, f := range map[string]Fault{"socket": k.Socket, "issuer": k.Issuer, "sts": k.STS, "kms": k.KMS} {
+		if err := f.check(name == "kms"); err != nil {
+			return fmt.Errorf("cloudsim: %s: %w", name, err)
+		}
 	}
-	if err := k.KMS.check(true); err != nil {
-		return fmt.Errorf("cloudsim: kms: %w", err)
+	for _, ms := range []int{k.IAMPropagation, k.KeyPropagation} {
+		if ms < 0 || time.Duration(ms)*time.Millisecond > maxPropagation {
+			return fmt.Errorf("cloudsim: changes spread within %v", maxPropagation)
+		}
+	}
+	if k.AccessTokenSeconds < 0 || time.Duration(k.AccessTokenSeconds)*time.Second > maxFederatedLife {
+		return fmt.Errorf("cloudsim: access tokens live %v at most", maxFederatedLife)
 	}
 	return nil
 }

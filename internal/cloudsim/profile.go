@@ -6,6 +6,9 @@ import (
 	"github.com/sigilkeys/sigil/attest/attesttest"
 )
 
+// madeUpID is the digest of an image's configuration that nobody has.
+const madeUpID = "sha256:11c28ed3507c12c978c67a8ef99ecd403aeae61c3c862ff8e647cc54fca24525"
+
 const imageRepository = "us-central1-docker.pkg.dev/sigil-tee/sigil/sigil-tee"
 
 func acceptedHardware() []string {
@@ -17,8 +20,7 @@ func defaultWorkload(hardware string) attesttest.Workload {
 		ProjectID: "sigil-tee", ProjectNumber: "100000000001", Zone: "us-central1-b",
 		InstanceName: "sigil-tee-0", InstanceID: "7757650102930921744",
 		ServiceAccount: "sigil-workload@sigil-tee.iam.gserviceaccount.com", Hardware: hardware,
-		Env:  map[string]string{"HOSTNAME": "sigil-tee-0", "PATH": "/"},
-		Args: []string{"/sigil-tee", "--config", "/tee.json"},
+		Env: map[string]string{"HOSTNAME": "sigil-tee-0"},
 	}
 }
 
@@ -48,11 +50,24 @@ type Knobs struct {
 	// refused by the attestation service), "garbage".
 	Launcher string `json:"launcher,omitempty"`
 
-	STS Fault `json:"sts,omitzero"`
-	KMS Fault `json:"kms,omitzero"`
+	// How calls fail: those of the launcher's socket, of the attestation
+	// service's published documents, of STS and KMS.
+	Socket Fault `json:"socket,omitzero"`
+	Issuer Fault `json:"issuer,omitzero"`
+	STS    Fault `json:"sts,omitzero"`
+	KMS    Fault `json:"kms,omitzero"`
+
+	// How long changes take to be in force, in milliseconds: of IAM policies,
+	// pools and providers; of a key's versions and its primary one. Google
+	// says minutes, and for a disabled version up to hours.
+	IAMPropagation int `json:"iam_propagation,omitempty"`
+	KeyPropagation int `json:"key_propagation,omitempty"`
+	// AccessTokenSeconds is the life of access tokens that are issued from now
+	// on; 0: what is left of the attestation token's, an hour at most.
+	AccessTokenSeconds int `json:"access_token_seconds,omitempty"`
 }
 
-// Fault is a way for an HTTPS service to fail.
+// Fault is a way for a service to fail.
 type Fault struct {
 	Mode  string `json:"mode,omitempty"`  // see the Fault constants; "" is none
 	Key   string `json:"key,omitempty"`   // KMS only: this key; "" is all

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -85,8 +84,13 @@ func (s *Sim) serveAll(listeners map[string]net.Listener) error {
 		closeAll(listeners)
 		return fmt.Errorf("cloudsim: %w", err)
 	}
+	kms, err := s.kmsRoutes()
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
 	for name, h := range map[string]http.Handler{
-		"issuer": s.issuerRoutes(), "sts": s.stsRoutes(), "kms": s.kmsRoutes(), "admin": s.adminRoutes(),
+		"issuer": s.issuerRoutes(), "sts": s.stsRoutes(), "kms": kms, "admin": s.adminRoutes(),
 	} {
 		srv := s.server(h)
 		l := listeners[name]
@@ -116,7 +120,7 @@ func (s *Sim) server(h http.Handler) *http.Server {
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // clients report their errors themselves
+		ErrorLog:          quiet(),
 	}
 	s.servers = append(s.servers, srv)
 	return srv

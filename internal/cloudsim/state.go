@@ -83,7 +83,7 @@ func newState(random io.Reader) (*state, error) {
 		// Whoever owns the project can use its keys unless it is denied.
 		key.Bindings = []Binding{
 			{Role: roleUse, Members: []string{}},
-			{Role: "roles/owner", Members: []string{"user:owner@" + "sigil-" + name + ".test"}},
+			{Role: roleOwner, Members: []string{"user:owner@" + "sigil-" + name + ".test"}},
 		}
 		st.Keys = append(st.Keys, key)
 		st.Deny = append(st.Deny, DenyRule{
@@ -217,5 +217,10 @@ func (s *Sim) UpdatePool(i int, change func(*Pool)) error {
 
 // SetDenyRules replaces the deny policy.
 func (s *Sim) SetDenyRules(rules ...DenyRule) error {
+	for i := range rules {
+		if err := rules[i].check(); err != nil {
+			return err
+		}
+	}
 	return s.update(func(st *state) error { st.Deny = rules; return nil })
 }

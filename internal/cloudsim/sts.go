@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sigilkeys/sigil/attest/confspace"
 )
 
@@ -75,15 +78,13 @@ func (s *Sim) misbehave(w http.ResponseWriter, r *http.Request, mode string, del
 	case FaultHang:
 		s.hang(r)
 	case FaultGarbage:
-		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-		_, _ = w.Write([]byte("{\"plaintext\": \x00\xff"))
+		garbage(w)
 		return false
 	case FaultRate:
-		w.Header().Set("Retry-After", "1")
-		apiError(w, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'.")
+		restError(w, status.Error(codes.ResourceExhausted, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'."))
 		return false
 	case FaultUnavailable:
-		apiError(w, http.StatusServiceUnavailable, "UNAVAILABLE", "The service is currently unavailable.")
+		restError(w, status.Error(codes.Unavailable, "The service is currently unavailable."))
 		return false
 	}
 	return true
@@ -109,9 +110,7 @@ func (s *Sim) exchange(form url.Values) (*stsReply, error) {
 	if form.Get("scope") == "" || form.Get("subject_token") == "" {
 		return nil, stsErrorf("invalid_request", "Missing required field: scope or subject_token.")
 	}
-	s.mu.Lock()
-	st := s.state // replaced as a whole, never changed
-	s.mu.Unlock()
+	st := s.asOf(s.iamDelay())
 	pool := st.pool(form.Get("audience"))
 	if pool == nil || pool.Disabled || pool.ProviderDisabled {
 		return nil, stsErrorf("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
@@ -124,8 +123,12 @@ func (s *Sim) exchange(form url.Values) (*stsReply, error) {
 	if err != nil {
 		return nil, err
 	}
+	life := maxFederatedLife
+	if seconds := s.Knobs().AccessTokenSeconds; seconds > 0 {
+		life = time.Duration(seconds) * time.Second
+	}
 	expires := claims.Expires
-	if latest := s.cfg.Clock().Add(maxFederatedLife); expires.After(latest) {
+	if latest := s.cfg.Clock().Add(life); expires.After(latest) {
 		expires = latest
 	}
 	p.Expires = expires.Unix()

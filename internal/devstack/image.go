@@ -62,10 +62,11 @@ func (s *Stack) deployImage() error {
 	if err := writeFile(next, config, 0o600); err != nil {
 		return err
 	}
-	s.image, err = imageDigest(s.cfg.TEEBinary, next)
+	measured, err := measure(s.cfg.TEEBinary, next)
 	if err != nil {
 		return fmt.Errorf("measure the workload's image: %w", err)
 	}
+	s.image = measured.Digest
 	if s.state.Image == "" {
 		s.state.Image = s.image
 		if err := s.state.save(s.path("stack.json")); err != nil {
@@ -82,7 +83,7 @@ func (s *Stack) deployImage() error {
 		return err
 	}
 	// Measured again where it runs from: the copy is what is executed.
-	if copied, err := imageDigest(s.path("tee", nameTEE), s.path("tee", configFile)); err != nil || copied != s.image {
+	if copied, err := measure(s.path("tee", nameTEE), s.path("tee", configFile)); err != nil || copied.Digest != s.image {
 		return errors.Join(errors.New("the workload's image changed while it was copied"), err)
 	}
 	if !slices.Contains(s.cloud.Releases(), s.image) {
@@ -90,25 +91,25 @@ func (s *Stack) deployImage() error {
 			return err
 		}
 	}
-	return s.cloud.SetImageDigest(s.image)
+	return s.cloud.SetImage(*measured)
 }
 
-// imageDigest is the digest of the image that `make image` would make of the
-// two files.
-func imageDigest(programFile, configFile string) (string, error) {
+// measure is what a launcher finds of the image that `make image` would make
+// of the two files.
+func measure(programFile, configFile string) (*cloudsim.Image, error) {
 	program, err := os.ReadFile(programFile)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	config, err := os.ReadFile(configFile)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	i, err := image.New(program, config, runtime.GOARCH)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return i.Digest, nil
+	return &cloudsim.Image{Digest: i.Digest, ID: i.ID, Args: []string{image.ProgramPath}}, nil
 }
 
 func short(digest string) string {
