@@ -33,7 +33,7 @@ SDK := sdk/typescript
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: ## bin/sigil, bin/sigil-dev and bin/sigil-tee
@@ -54,8 +54,17 @@ demo: ## the whole system on this machine: one verified signature
 	@$(MAKE) --no-print-directory -j2 build sdk
 	@exec bin/sigil-dev demo --data .demo --sdk $(SDK)
 
+GOOGLE := test/google/node
+
+.PHONY: google-clients
+google-clients: $(GOOGLE)/node_modules/.package-lock.json ## fetch Google's clients for Node.js, for tests
+
+$(GOOGLE)/node_modules/.package-lock.json: $(GOOGLE)/package.json $(GOOGLE)/package-lock.json
+	cd $(GOOGLE) && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
 .PHONY: test
-test: build sdk ## all tests; lists what was skipped and how to run it
+test: build sdk google-clients ## all tests; lists what was skipped and how to run it
 	@go run ./test/all
 
 .PHONY: lint
@@ -100,6 +109,6 @@ vectors: ## write testdata/formats again; a difference is a broken format
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules
+	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules
 	@chmod -R u+w .cache 2>/dev/null || true
 	rm -rf .cache

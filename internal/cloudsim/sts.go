@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +27,7 @@ const (
 	maxFederatedLife = time.Hour
 	maxCredentialAge = 24 * time.Hour
 	maxSubject       = 127 // bytes of google.subject
+	maxExchange      = 64 << 10
 )
 
 // stsError is an error reply; all observed ones have status 400.
@@ -43,18 +45,17 @@ func stsErrorf(code, format string, args ...any) *stsError {
 func (s *Sim) stsRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, r *http.Request) {
-		err := r.ParseForm()
+		form, err := tokenForm(r)
 		s.mu.Lock()
 		mode, delay := s.knobs.STS.take("")
 		s.mu.Unlock()
 		if !s.misbehave(w, r, mode, delay) {
 			return
 		}
-		if err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
-			writeJSON(w, http.StatusBadRequest, stsErrorf("invalid_request", "Request body is not a form."))
-			return
+		var reply *stsReply
+		if err == nil {
+			reply, err = s.exchange(form)
 		}
-		reply, err := s.exchange(r.PostForm)
 		var refusal *stsError
 		switch {
 		case mode == FaultDoneThenCut:
@@ -68,6 +69,39 @@ func (s *Sim) stsRoutes() http.Handler {
 		}
 	})
 	return mux
+}
+
+// tokenForm reads the request: the form of RFC 8693, or Google's JSON with the
+// same members in camel case, as the sts v1 discovery document names them.
+func tokenForm(r *http.Request) (url.Values, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && media == "application/x-www-form-urlencoded":
+		if err := r.ParseForm(); err != nil {
+			return nil, stsErrorf("invalid_request", "Request body is not a form.")
+		}
+		return r.PostForm, nil
+	case err == nil && media == "application/json":
+		var body struct {
+			GrantType          string `json:"grantType"`
+			Audience           string `json:"audience"`
+			Scope              string `json:"scope"`
+			RequestedTokenType string `json:"requestedTokenType"`
+			SubjectToken       string `json:"subjectToken"`
+			SubjectTokenType   string `json:"subjectTokenType"`
+			Options            string `json:"options"`
+		}
+		dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxExchange))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&body); err != nil {
+			return nil, stsErrorf("invalid_request", "Invalid JSON payload received.")
+		}
+		return url.Values{
+			"grant_type": {body.GrantType}, "audience": {body.Audience}, "scope": {body.Scope}, "requested_token_type": {body.RequestedTokenType},
+			"subject_token": {body.SubjectToken}, "subject_token_type": {body.SubjectTokenType},
+		}, nil
+	}
+	return nil, stsErrorf("invalid_request", "Request body is neither a form nor JSON.")
 }
 
 // misbehave plays the faults that come before the work; false: it answered.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -85,8 +86,33 @@ func TestSTSForm(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, body)
 		}
 	}
-	if code, _ := send(t, hc, "POST", s.Info().STSURL, "application/json", "", "{}"); code != 400 {
-		t.Errorf("JSON: %d", code)
+	asJSON := map[string]string{"grantType": grantType, "audience": s.Info().TEEAudience, "requestedTokenType": accessType,
+		"scope": "https://www.googleapis.com/auth/cloud-platform", "subjectToken": token, "subjectTokenType": jwtType}
+	for name, c := range map[string]struct {
+		media string
+		edit  func(map[string]string)
+		want  int
+	}{
+		"JSON":             {"application/json; charset=UTF-8", func(map[string]string) {}, 200},
+		"form with a set":  {form + ";charset=UTF-8", nil, 200}, // as Google's client for Node.js says it
+		"empty JSON":       {"application/json", func(m map[string]string) { clear(m) }, 400},
+		"snake case":       {"application/json", func(m map[string]string) { m["grant_type"] = grantType }, 400},
+		"other media type": {"text/plain", nil, 400},
+		"no media type":    {"", nil, 400},
+	} {
+		body := good().Encode()
+		if c.edit != nil {
+			m := maps.Clone(asJSON)
+			c.edit(m)
+			text, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(text)
+		}
+		if code, body := send(t, hc, "POST", s.Info().STSURL, c.media, "", body); code != c.want {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
 	}
 	// A subject that is too long, and mappings that fail.
 	for expr, want := range map[string]string{
