@@ -22,9 +22,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/kms"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
-	"github.com/sigilkeys/sigil/internal/kms/kmstest"
 	"github.com/sigilkeys/sigil/internal/launcher"
-	"github.com/sigilkeys/sigil/internal/sealed"
 )
 
 const (
@@ -179,38 +177,6 @@ func TestRoundTrip(t *testing.T) {
 	if got := s.Audit(3); len(got) != 1 || got[0].Seq != 4 {
 		t.Fatalf("audit after 3: %+v", got)
 	}
-}
-
-// The conformance suite of KEKs, over the whole path: launcher, STS, KMS.
-func TestConformance(t *testing.T) {
-	modes := map[kmstest.Fault]string{
-		kmstest.TooManyRequests: FaultRate, kmstest.ServiceDown: FaultUnavailable, kmstest.PermissionDenied: FaultDeny,
-		kmstest.KeyDisabled: FaultDisabled, kmstest.Silence: FaultHang, kmstest.HangUp: FaultDoneThenCut,
-		kmstest.CutShort: FaultCutShort, kmstest.WrongChecksum: FaultWrongCRC, kmstest.NotVerified: FaultNotVerified,
-		kmstest.OtherKey: FaultOtherKey, kmstest.Garbage: FaultGarbage, kmstest.Oversized: FaultOversized,
-		kmstest.WrongSize: FaultWrongSize, kmstest.Chunked: FaultChunked, kmstest.NoFault: "",
-	}
-	kmstest.Run(t, func(t *testing.T) kmstest.Harness {
-		s := start(t)
-		sources := [2]*federation.Source{tokens(t, s, 0), tokens(t, s, 1)}
-		return kmstest.Harness{
-			New: func(tb testing.TB, key int, timeout time.Duration) sealed.KEK {
-				if _, err := sources[key].Token(tb.Context()); err != nil { // not counted in the timeout
-					tb.Fatal(err)
-				}
-				return client(tb, s, key, sources[key], timeout)
-			},
-			Inject: func(f kmstest.Fault, n int) bool {
-				mode, ok := modes[f]
-				return ok && s.SetKnobs(Knobs{KMS: Fault{Mode: mode, Count: n}}) == nil
-			},
-			RotateToken: func() {
-				if err := s.RevokeTokens(); err != nil {
-					t.Fatal(err)
-				}
-			},
-		}
-	})
 }
 
 // Each way in which a workload isn't the admitted one ends without a token.

@@ -100,6 +100,10 @@ func (s *Sim) admitted(ctx context.Context, req any, n need, served bool, entry 
 		return nil, quotaExceeded("project_number:100000000001", s.cfg.QuotaPerMinute)
 	case FaultUnavailable:
 		return nil, status.Error(codes.Unavailable, "The service is currently unavailable.")
+	case FaultExpired:
+		if err := s.RevokeTokens(); err != nil {
+			return nil, status.Error(codes.Internal, err.Error())
+		}
 	}
 	p := s.openToken(bearer(ctx))
 	if p == nil {

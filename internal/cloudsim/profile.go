@@ -86,6 +86,7 @@ const (
 
 	FaultDeny        = "deny"     // permission denied
 	FaultDisabled    = "disabled" // key version disabled
+	FaultExpired     = "expired"  // access tokens run out while the call is under way
 	FaultWrongCRC    = "wrong-crc"
 	FaultNotVerified = "not-verified" // doesn't confirm the request's CRC32C
 	FaultOtherKey    = "other-key"    // encrypt's reply names another key

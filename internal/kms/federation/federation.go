@@ -41,8 +41,8 @@ const (
 	maxLifetime = time.Hour
 	minLifetime = 2 * time.Second // a shorter one is used up by the exchange itself
 
-	// refreshShare of a token's life must be left; with less it is renewed in
-	// the background while it still serves.
+	// refreshShare is the part of its use that a token must have left: from
+	// there on it is renewed in the background while it still serves.
 	refreshShare = 4
 	// retryAfter is how long a failed exchange answers for the next callers,
 	// so that a burst of requests doesn't become a burst of attestations:
@@ -198,8 +198,9 @@ func (s *Source) exchangeOnce() {
 		return
 	}
 	s.token = token
-	s.expires = asked.Add(life - min(life/10, time.Minute)) // never used at the edge
-	s.refresh = asked.Add(life - life/refreshShare)
+	// Never used at the edge, which the STS gives in whole seconds.
+	usable := life - min(max(life/10, time.Second), time.Minute)
+	s.expires, s.refresh = asked.Add(usable), asked.Add(usable-usable/refreshShare)
 }
 
 func (s *Source) exchange(ctx context.Context) (string, time.Duration, error) {

@@ -64,7 +64,13 @@ func TestConformance(t *testing.T) {
 				cfg.KeyName, cfg.Timeout = kmstest.KeyName(key), timeout
 				return client(tb, cfg)
 			},
-			Inject:      func(f kmstest.Fault, n int) bool { s.Inject(f, n); return true },
+			Inject: func(f kmstest.Fault, n int) bool {
+				if f == kmstest.Expired {
+					s.SetToken("token-1")
+				}
+				s.Inject(f, n)
+				return true
+			},
 			RotateToken: func() { s.SetToken("token-1") },
 		}
 	})

@@ -35,6 +35,7 @@ const (
 	Oversized              // 1 MiB of it
 	WrongSize              // data of a size that can't be
 	Chunked                // no fault: the reply comes in many chunks
+	Expired                // the token expires while the call is under way: HTTP 401
 )
 
 // Harness is what the suite needs of the client and server under test.
@@ -48,6 +49,10 @@ type Harness struct {
 	// RotateToken makes the server refuse the token that clients hold, and
 	// their token source give a new one. It may be nil.
 	RotateToken func()
+	// ShortenTokens makes tokens live that long from now on, and Refused says
+	// how many calls were refused for their token so far. They may be nil.
+	ShortenTokens func(life time.Duration)
+	Refused       func() int
 }
 
 const patience = 20 * time.Second
@@ -62,6 +67,7 @@ func Run(t *testing.T, harness func(t *testing.T) Harness) {
 	t.Run("passing faults", func(t *testing.T) { passing(t, harness(t)) })
 	t.Run("deadline", func(t *testing.T) { deadline(t, harness(t)) })
 	t.Run("token", func(t *testing.T) { token(t, harness(t)) })
+	t.Run("renewal", func(t *testing.T) { renewal(t, harness(t)) })
 	t.Run("concurrent", func(t *testing.T) { concurrent(t, harness(t)) })
 }
 
@@ -183,14 +189,18 @@ func passing(t *testing.T, h Harness) {
 	k := h.New(t, 0, patience)
 	dek := newDEK(t)
 	w := wrap(t, k, dek)
-	for _, f := range []Fault{TooManyRequests, ServiceDown, HangUp, CutShort, WrongChecksum, Chunked} {
-		if h.Inject == nil || !h.Inject(f, 2) {
+	for _, f := range []Fault{TooManyRequests, ServiceDown, HangUp, CutShort, WrongChecksum, Chunked, Expired} {
+		times := 2
+		if f == Expired {
+			times = 1 // two tokens in a row that aren't accepted are a denial
+		}
+		if h.Inject == nil || !h.Inject(f, times) {
 			t.Logf("fault %d can't be injected here", f)
 			continue
 		}
 		var got [32]byte
 		if err := k.Unwrap(t.Context(), w, testAAD, &got); err != nil || got != *dek {
-			t.Errorf("fault %d, twice: %v", f, err)
+			t.Errorf("fault %d, %d times: %v", f, times, err)
 		}
 		h.Inject(NoFault, 0)
 	}
@@ -231,6 +241,31 @@ func token(t *testing.T, h Harness) {
 	var got [32]byte
 	if err := k.Unwrap(t.Context(), w, testAAD, &got); err != nil || got != *dek {
 		t.Fatal("doesn't take a new token", err)
+	}
+}
+
+// renewal: tokens are renewed before they expire, so that no call fails and
+// none is even refused.
+func renewal(t *testing.T, h Harness) {
+	if h.ShortenTokens == nil {
+		t.Log("tokens can't be shortened here")
+		return
+	}
+	const life = 3 * time.Second
+	h.ShortenTokens(life)
+	k := h.New(t, 0, patience)
+	dek := newDEK(t)
+	w := wrap(t, k, dek)
+	calls := 0
+	for start := time.Now(); time.Since(start) < 2*life+life/2; time.Sleep(20 * time.Millisecond) {
+		var got [32]byte
+		if err := k.Unwrap(t.Context(), w, testAAD, &got); err != nil || got != *dek {
+			t.Fatal("fails after", time.Since(start), err)
+		}
+		calls++
+	}
+	if n := h.Refused(); n != 0 {
+		t.Errorf("%d of %d calls went out with an expired token", n, calls)
 	}
 }
 

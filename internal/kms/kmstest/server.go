@@ -130,6 +130,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case HangUp:
 		panic(http.ErrAbortHandler)
+	case Expired:
+		refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED")
+		return
 	case NoFault, WrongChecksum, NotVerified, OtherKey, Garbage, CutShort, Oversized, WrongSize, Chunked:
 	}
 	if r.Header.Get("Authorization") != "Bearer "+token {
