@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,9 +47,13 @@ func (s *Sim) launcherRoutes() http.Handler {
 	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Socket })
 }
 
-// faulty puts the knob's fault before a handler, or after it.
+// faulty puts the knob's fault before a handler, or after it. The body is read
+// first: only then is a client's leaving noticed. What reading it ends in, the
+// handler sees too.
 func (s *Sim) faulty(h http.Handler, knob func(*Knobs) *Fault) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 		s.mu.Lock()
 		mode, delay := knob(&s.knobs).take("")
 		s.mu.Unlock()

@@ -27,7 +27,6 @@ const (
 	maxFederatedLife = time.Hour
 	maxCredentialAge = 24 * time.Hour
 	maxSubject       = 127 // bytes of google.subject
-	maxExchange      = 64 << 10
 )
 
 // stsError is an error reply; all observed ones have status 400.
@@ -45,21 +44,13 @@ func stsErrorf(code, format string, args ...any) *stsError {
 func (s *Sim) stsRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, r *http.Request) {
-		form, err := tokenForm(r)
-		s.mu.Lock()
-		mode, delay := s.knobs.STS.take("")
-		s.mu.Unlock()
-		if !s.misbehave(w, r, mode, delay) {
-			return
-		}
 		var reply *stsReply
+		form, err := tokenForm(r)
 		if err == nil {
 			reply, err = s.exchange(form)
 		}
 		var refusal *stsError
 		switch {
-		case mode == FaultDoneThenCut:
-			panic(http.ErrAbortHandler)
 		case errors.As(err, &refusal):
 			writeJSON(w, http.StatusBadRequest, refusal)
 		case err != nil:
@@ -68,7 +59,7 @@ func (s *Sim) stsRoutes() http.Handler {
 			writeJSON(w, http.StatusOK, reply)
 		}
 	})
-	return mux
+	return s.faulty(mux, func(k *Knobs) *Fault { return &k.STS })
 }
 
 // tokenForm reads the request: the form of RFC 8693, or Google's JSON with the
@@ -91,7 +82,7 @@ func tokenForm(r *http.Request) (url.Values, error) {
 			SubjectTokenType   string `json:"subjectTokenType"`
 			Options            string `json:"options"`
 		}
-		dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxExchange))
+		dec := json.NewDecoder(r.Body)
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&body); err != nil {
 			return nil, stsErrorf("invalid_request", "Invalid JSON payload received.")
