@@ -61,11 +61,8 @@ func harness(t *testing.T, s *Sim, newKEK func(tb testing.TB, key int, timeout t
 func TestConformance(t *testing.T) {
 	kmstest.Run(t, func(t *testing.T) kmstest.Harness {
 		s := start(t)
-		var sources [2]*federation.Source
+		sources := [2]*federation.Source{tokens(t, s, 0), tokens(t, s, 1)}
 		return harness(t, s, func(tb testing.TB, key int, timeout time.Duration) sealed.KEK {
-			if sources[key] == nil {
-				sources[key] = tokens(t, s, key)
-			}
 			if _, err := sources[key].Token(tb.Context()); err != nil { // not counted in the timeout
 				tb.Fatal(err)
 			}
@@ -198,7 +195,7 @@ func (g *googleKEK) try(ctx context.Context, call func(context.Context) error) e
 			last = classify(err)
 		}
 		retry := last.Kind == kms.Unavailable || last == errChecksum
-		if unauthenticated(err) && !renewed {
+		if status.Code(err) == codes.Unauthenticated && !renewed {
 			g.source.drop()
 			renewed, retry = true, true
 		}
@@ -212,8 +209,6 @@ func (g *googleKEK) try(ctx context.Context, call func(context.Context) error) e
 		}
 	}
 }
-
-func unauthenticated(err error) bool { return status.Code(err) == codes.Unauthenticated }
 
 // classify says of an error of Google's client which kind it is.
 func classify(err error) *kms.Error {

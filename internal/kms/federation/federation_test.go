@@ -172,6 +172,21 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
+// A short token isn't used in its last second: the STS counts whole ones.
+func TestShortToken(t *testing.T) {
+	e := start(t, func(n int64, w http.ResponseWriter, _ *http.Request) { grant(w, fmt.Sprint("tok", n), 3) })
+	for i, step := range []time.Duration{0, time.Second, 1100 * time.Millisecond} {
+		e.clock.advance(step)
+		want := "tok1"
+		if i == 2 {
+			want = "tok2"
+		}
+		if got, err := e.source.Token(t.Context()); err != nil || got != want {
+			t.Errorf("after step %d: %q, %v; want %q", i, got, err, want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	ok := `"issued_token_type":"` + accessType + `","token_type":"Bearer"`
 	for name, c := range map[string]struct {

@@ -67,8 +67,9 @@ func TestConformance(t *testing.T) {
 			Inject: func(f kmstest.Fault, n int) bool {
 				if f == kmstest.Expired {
 					s.SetToken("token-1")
+				} else {
+					s.Inject(f, n)
 				}
-				s.Inject(f, n)
 				return true
 			},
 			RotateToken: func() { s.SetToken("token-1") },

@@ -70,7 +70,8 @@ func (s *Server) SetToken(token string) {
 	s.token = token
 }
 
-// Inject makes the next n calls go wrong.
+// Inject makes the next n calls go wrong. Expired isn't one of its faults: it
+// is SetToken.
 func (s *Server) Inject(f Fault, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,10 +131,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case HangUp:
 		panic(http.ErrAbortHandler)
-	case Expired:
-		refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED")
-		return
-	case NoFault, WrongChecksum, NotVerified, OtherKey, Garbage, CutShort, Oversized, WrongSize, Chunked:
+	case NoFault, WrongChecksum, NotVerified, OtherKey, Garbage, CutShort, Oversized, WrongSize, Chunked, Expired:
 	}
 	if r.Header.Get("Authorization") != "Bearer "+token {
 		refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED")
