@@ -30,6 +30,7 @@ endif
 
 TOOL := go tool -modfile=tools/go.mod
 SDK := sdk/typescript
+GOOGLE := internal/cloudsim/testdata/node
 
 .PHONY: help
 help: ## list the targets
@@ -45,8 +46,8 @@ build: ## bin/sigil, bin/sigil-dev and bin/sigil-tee
 sdk: $(SDK)/node_modules/.package-lock.json ## build the TypeScript SDK
 	cd $(SDK) && npm run --silent build
 
-$(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.json
-	cd $(SDK) && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 .PHONY: demo
@@ -54,14 +55,8 @@ demo: ## the whole system on this machine: one verified signature
 	@$(MAKE) --no-print-directory -j2 build sdk
 	@exec bin/sigil-dev demo --data .demo --sdk $(SDK)
 
-GOOGLE := test/google/node
-
 .PHONY: google-clients
 google-clients: $(GOOGLE)/node_modules/.package-lock.json ## fetch Google's clients for Node.js, for tests
-
-$(GOOGLE)/node_modules/.package-lock.json: $(GOOGLE)/package.json $(GOOGLE)/package-lock.json
-	cd $(GOOGLE) && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
-	@touch $@
 
 .PHONY: test
 test: build sdk google-clients ## all tests; lists what was skipped and how to run it
