@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/googleapi"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sigilkeys/sigil/internal/kms"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
@@ -228,7 +229,7 @@ func classify(err error) *kms.Error {
 	case code == codes.InvalidArgument:
 		kind = kms.Rejected
 	case code == codes.Internal && strings.Contains(err.Error(), "RST_STREAM"): // cut off; may pass
-	case code == codes.Internal, strings.Contains(err.Error(), "proto: "): // not the message that was asked for
+	case code == codes.Internal, errors.Is(err, proto.Error): // not the message that was asked for
 		kind = kms.BadReply
 	}
 	return &kms.Error{Kind: kind, Reason: "Google's client", Err: err}

@@ -170,7 +170,10 @@ func (r *restRoute) decodeBody(m proto.Message, body []byte) error {
 		return nil
 	}
 	if err := protojson.Unmarshal(body, target); err != nil {
-		return invalidArgument("Invalid JSON payload received. %s", strings.TrimPrefix(err.Error(), "proto: "))
+		// The library's errors begin with "proto:" and, by the build, one of two
+		// kinds of space, so that nobody relies on their text.
+		detail := strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
+		return invalidArgument("Invalid JSON payload received. %s", strings.ReplaceAll(detail, "\u00a0", " "))
 	}
 	return nil
 }
