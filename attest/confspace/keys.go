@@ -29,6 +29,7 @@ const GooglePKIRootSHA256 = "148b293821bb0c6a317f413c8ba475814091cb22d49b9e3c941
 const (
 	maxKeySet      = 64 << 10
 	maxKeys        = 32
+	maxKeyID       = 128
 	maxCertificate = 4096 // bytes of DER
 	minRSABits     = 2048
 	maxRSABits     = 4096
@@ -37,6 +38,11 @@ const (
 // KeySet is an issuer's set of RS256 keys by key id.
 type KeySet struct {
 	keys map[string]*rsa.PublicKey
+}
+
+func (s *KeySet) has(kid string) bool {
+	_, ok := s.keys[kid]
+	return ok && kid != ""
 }
 
 type jwk struct {
@@ -85,7 +91,7 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 }
 
 func (k jwk) public() (*rsa.PublicKey, error) {
-	if k.KeyID == "" || len(k.KeyID) > 128 {
+	if k.KeyID == "" || len(k.KeyID) > maxKeyID {
 		return nil, errors.New("kid is missing or too long")
 	}
 	n, err := decodeSegment(k.N)

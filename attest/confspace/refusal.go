@@ -13,9 +13,11 @@ const (
 	ReasonHeader     Reason = "header"          // header members that change the meaning of the token
 	ReasonUntrusted  Reason = "untrusted_token" // of a kind that the caller has no trust anchor for
 	ReasonUnknownKey Reason = "unknown_key"     // kid isn't in the key set
-	ReasonRoot       Reason = "root"            // chain ends in another root than the pinned one
-	ReasonChain      Reason = "chain"           // chain doesn't verify at the given time
-	ReasonSignature  Reason = "signature"       // signature doesn't verify
+	// ReasonKeysUnavailable: the issuer's keys can't be had, or not young enough.
+	ReasonKeysUnavailable Reason = "keys_unavailable"
+	ReasonRoot            Reason = "root"      // chain ends in another root than the pinned one
+	ReasonChain           Reason = "chain"     // chain doesn't verify at the given time
+	ReasonSignature       Reason = "signature" // signature doesn't verify
 )
 
 // Reasons of Validate: the token is authentic and says something else than
@@ -41,7 +43,7 @@ const (
 	ReasonNonce          Reason = "nonce"
 )
 
-// Refusal is the error of Verify and Validate.
+// Refusal is the error of Verify, Validate and KeySource.
 type Refusal struct {
 	Reason Reason
 	Claim  string // claim or header member at fault, "" where none is

@@ -88,7 +88,7 @@ func empty(set []string) bool { return len(set) == 0 || slices.Contains(set, "")
 
 func validateOrigin(c *Claims, e Expectation, at time.Time) error {
 	switch {
-	case strings.TrimSuffix(c.Issuer, "/") != strings.TrimSuffix(e.Issuer, "/"):
+	case !sameIssuer(c.Issuer, e.Issuer):
 		return refuse(ReasonIssuer, "iss", "%q, expected %q", clip(c.Issuer), e.Issuer)
 	case c.Audience != e.Audience:
 		return refuse(ReasonAudience, "aud", "%q, expected %q", clip(c.Audience), e.Audience)

@@ -73,6 +73,30 @@ type header struct {
 // trust.PKIRoot at the given time, any other must name a key of trust.Keys.
 // The claims are authentic, not yet validated. The error is a *Refusal.
 func Verify(token string, trust Trust, at time.Time) (*Claims, error) {
+	c, err := parseCompact(token)
+	if err != nil {
+		return nil, err
+	}
+	key, source, err := trust.key(c.header, at)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256([]byte(c.signed))
+	if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], c.signature); err != nil {
+		return nil, &Refusal{Reason: ReasonSignature, Err: err}
+	}
+	return decodeClaims(c.payload, source)
+}
+
+// compact is a token in its parts (RFC 7515 section 7.1). Nothing is verified.
+type compact struct {
+	header    *header
+	payload   []byte
+	signature []byte
+	signed    string // what the signature is over
+}
+
+func parseCompact(token string) (*compact, error) {
 	if len(token) > MaxToken {
 		return nil, refuse(ReasonTooLarge, "", "%d bytes, the limit is %d", len(token), MaxToken)
 	}
@@ -92,15 +116,7 @@ func Verify(token string, trust Trust, at time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, source, err := trust.key(h, at)
-	if err != nil {
-		return nil, err
-	}
-	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], raw[2]); err != nil {
-		return nil, &Refusal{Reason: ReasonSignature, Err: err}
-	}
-	return decodeClaims(raw[1], source)
+	return &compact{header: h, payload: raw[1], signature: raw[2], signed: parts[0] + "." + parts[1]}, nil
 }
 
 func (t Trust) key(h *header, at time.Time) (*rsa.PublicKey, Source, error) {
@@ -114,11 +130,10 @@ func (t Trust) key(h *header, at time.Time) (*rsa.PublicKey, Source, error) {
 	if t.Keys == nil {
 		return nil, 0, refuse(ReasonUntrusted, "kid", "no key set is given")
 	}
-	key, ok := t.Keys.keys[h.KeyID]
-	if !ok || h.KeyID == "" {
+	if !t.Keys.has(h.KeyID) {
 		return nil, 0, refuse(ReasonUnknownKey, "kid", "%q", clip(h.KeyID))
 	}
-	return key, SourceOIDC, nil
+	return t.Keys.keys[h.KeyID], SourceOIDC, nil
 }
 
 func parseHeader(data []byte) (*header, error) {
