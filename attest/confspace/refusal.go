@@ -15,6 +15,7 @@ const (
 	ReasonUnknownKey Reason = "unknown_key"     // kid isn't in the key set
 	// ReasonKeysUnavailable: the issuer's keys can't be had, or not young enough.
 	ReasonKeysUnavailable Reason = "keys_unavailable"
+	ReasonKeySet          Reason = "key_set"   // archived keys aren't those that are pinned
 	ReasonRoot            Reason = "root"      // chain ends in another root than the pinned one
 	ReasonChain           Reason = "chain"     // chain doesn't verify at the given time
 	ReasonSignature       Reason = "signature" // signature doesn't verify

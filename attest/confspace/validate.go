@@ -52,32 +52,54 @@ func Validate(c *Claims, e Expectation, now time.Time) error {
 	if c == nil {
 		return refuse(ReasonMalformed, "", "no claims")
 	}
-	at := now
-	if !e.At.IsZero() {
-		at = e.At
+	at := e.instant(now)
+	steps := validation()
+	for _, s := range steps {
+		if r := e.missing(s.step, at); r != nil {
+			return r
+		}
 	}
-	if err := e.complete(at); err != nil {
-		return err
+	for _, s := range steps {
+		if r := s.check(c, &e, at); r != nil {
+			return r
+		}
 	}
-	if err := validateOrigin(c, e, at); err != nil {
-		return err
-	}
-	if err := validatePlatform(c, e); err != nil {
-		return err
-	}
-	return validateWorkload(c, e)
+	return nil
 }
 
-func (e *Expectation) complete(at time.Time) error {
+// validationStep is what a step of the checklist asks of authentic claims.
+type validationStep struct {
+	step  Step
+	check func(*Claims, *Expectation, time.Time) *Refusal
+}
+
+func validation() []validationStep {
+	return []validationStep{
+		{StepOrigin, checkOrigin}, {StepTimes, checkTimes}, {StepNonce, checkNonce},
+		{StepPlatform, checkPlatform}, {StepWorkload, checkWorkload},
+	}
+}
+
+func (e *Expectation) instant(now time.Time) time.Time {
+	if !e.At.IsZero() {
+		return e.At
+	}
+	return now
+}
+
+// missing refuses when a step has nothing to compare with.
+func (e *Expectation) missing(step Step, at time.Time) *Refusal {
 	for _, f := range []struct {
+		step    Step
 		name    string
 		missing bool
 	}{
-		{"iss", e.Issuer == ""}, {"aud", e.Audience == ""}, {"hwmodel", empty(e.Hardware)},
-		{"project_id", e.ProjectID == ""}, {"google_service_accounts", e.ServiceAccount == ""},
-		{"image_digest", empty(e.ImageDigests)}, {"eat_nonce", e.Nonce == ""}, {"time", at.IsZero()},
+		{StepOrigin, "iss", e.Issuer == ""}, {StepOrigin, "aud", e.Audience == ""}, {StepTimes, "time", at.IsZero()},
+		{StepNonce, "eat_nonce", e.Nonce == ""}, {StepPlatform, "hwmodel", empty(e.Hardware)},
+		{StepWorkload, "image_digest", empty(e.ImageDigests)}, {StepWorkload, "project_id", e.ProjectID == ""},
+		{StepWorkload, "google_service_accounts", e.ServiceAccount == ""},
 	} {
-		if f.missing {
+		if f.step == step && f.missing {
 			return refuse(ReasonExpectation, f.name, "no expected value is given")
 		}
 	}
@@ -86,12 +108,18 @@ func (e *Expectation) complete(at time.Time) error {
 
 func empty(set []string) bool { return len(set) == 0 || slices.Contains(set, "") }
 
-func validateOrigin(c *Claims, e Expectation, at time.Time) error {
+func checkOrigin(c *Claims, e *Expectation, _ time.Time) *Refusal {
 	switch {
 	case !sameIssuer(c.Issuer, e.Issuer):
 		return refuse(ReasonIssuer, "iss", "%q, expected %q", clip(c.Issuer), e.Issuer)
 	case c.Audience != e.Audience:
 		return refuse(ReasonAudience, "aud", "%q, expected %q", clip(c.Audience), e.Audience)
+	}
+	return nil
+}
+
+func checkTimes(c *Claims, _ *Expectation, at time.Time) *Refusal {
+	switch {
 	case c.IssuedAt.After(at.Add(Skew)):
 		return refuse(ReasonIssuedInFuture, "iat", "%s is after %s", stamp(c.IssuedAt), stamp(at))
 	case c.NotBefore.After(at.Add(Skew)):
@@ -100,13 +128,18 @@ func validateOrigin(c *Claims, e Expectation, at time.Time) error {
 		return refuse(ReasonExpired, "exp", "%s is not after %s", stamp(c.Expires), stamp(at))
 	case !c.Expires.After(c.IssuedAt) || c.Expires.Sub(c.IssuedAt) > MaxLifetime:
 		return refuse(ReasonLifetime, "exp", "%s from issue to expiry", c.Expires.Sub(c.IssuedAt))
-	case len(c.Nonces) != 1 || c.Nonces[0] != e.Nonce:
+	}
+	return nil
+}
+
+func checkNonce(c *Claims, e *Expectation, _ time.Time) *Refusal {
+	if len(c.Nonces) != 1 || c.Nonces[0] != e.Nonce {
 		return refuse(ReasonNonce, "eat_nonce", "%d nonces, not exactly the expected one", len(c.Nonces))
 	}
 	return nil
 }
 
-func validatePlatform(c *Claims, e Expectation) error {
+func checkPlatform(c *Claims, e *Expectation, _ time.Time) *Refusal {
 	switch {
 	case c.Software != SoftwareConfidentialSpace:
 		return refuse(ReasonSoftware, "swname", "%q", clip(c.Software))
@@ -122,7 +155,7 @@ func validatePlatform(c *Claims, e Expectation) error {
 	return nil
 }
 
-func validateWorkload(c *Claims, e Expectation) error {
+func checkWorkload(c *Claims, e *Expectation, _ time.Time) *Refusal {
 	switch {
 	case !slices.Contains(e.ImageDigests, c.ImageDigest):
 		return refuse(ReasonImageDigest, "image_digest", "%q is not an accepted release", clip(c.ImageDigest))
