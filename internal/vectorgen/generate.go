@@ -5,7 +5,7 @@ func generate() ([]file, error) {
 	var files []file
 	for _, make := range []func() (file, error){
 		tokens, genesisDocuments, grants, revocations, requests, aads, shares, statements, stateCertificates, walletCertificates,
-		leaves, batches, receipts, checkpoints, frames,
+		leaves, batches, receipts, checkpoints, frames, attestationArchives,
 	} {
 		f, err := make()
 		if err != nil {

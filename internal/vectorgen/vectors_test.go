@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/attest/confspace"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/teelink"
@@ -138,6 +139,20 @@ func decoders(t testing.TB) map[string]decoder {
 			origin, _ := e.Context["origin"].(string)
 			_, err := receipt.OpenCheckpoint(string(b), origin, [32]byte(unhex(t, e.Context["log_key"])))
 			return same(b, err)
+		},
+		"attestation-archive": func(e *entry, b []byte) ([]byte, error) {
+			a, err := confspace.ParseArchive(b)
+			if err != nil {
+				return nil, err
+			}
+			claims, err := a.Verify(confspace.Pins{PKIRoot: [32]byte(unhex(t, e.Context["root_sha256"])), KeySet: [32]byte(unhex(t, e.Context["key_set_sha256"]))})
+			if err != nil {
+				return nil, err
+			}
+			if e.Valid && (claims.ImageDigest != e.Fields["image_digest"] || claims.Nonces[0] != e.Fields["nonce"]) {
+				return nil, errors.New("other claims")
+			}
+			return a.Encode()
 		},
 		"link-frame": func(_ *entry, b []byte) ([]byte, error) {
 			fr, err := teelink.ReadFrame(bufio.NewReader(bytes.NewReader(b)))
