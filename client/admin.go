@@ -317,3 +317,14 @@ func GenesisDigest(genesis []byte) (digest [32]byte, organization, name string, 
 	}
 	return g.Digest, g.OrganizationID.String(), g.Name, nil
 }
+
+// GenesisTEEs returns the TEEs that a genesis envelope's document accepts and
+// its digest, after verifying its signatures. Whether it is the organisation's
+// genesis, the digest says to who has it from elsewhere.
+func GenesisTEEs(genesis []byte) (digest [32]byte, tees []TEE, err error) {
+	g, err := authority.VerifyGenesis(genesis)
+	if err != nil {
+		return [32]byte{}, nil, broken(CodeGenesis, err, "genesis document")
+	}
+	return g.Digest, g.TEEs, nil
+}

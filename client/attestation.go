@@ -42,7 +42,7 @@ func (c *Client) Attestation(ctx context.Context) (*Attestation, error) {
 	if err != nil {
 		return nil, broken(CodeEvidenceInvalid, err, "statement")
 	}
-	if err := answers(reply.Challenge, challenge, s); err != nil {
+	if err := CheckChallenge(reply.Challenge, challenge, s); err != nil {
 		return nil, err
 	}
 	// Which accepted release it is, the token says: try each.
@@ -59,8 +59,9 @@ func (c *Client) Attestation(ctx context.Context) (*Attestation, error) {
 	return nil, last
 }
 
-// answers checks that the statement was made for the challenge, among others.
-func answers(p *api.ChallengeProof, challenge [32]byte, s *receipt.Statement) error {
+// CheckChallenge checks that the statement was made for the challenge, among
+// others. A nil proof proves nothing.
+func CheckChallenge(p *api.ChallengeProof, challenge [32]byte, s *receipt.Statement) error {
 	if p == nil {
 		return broken(CodeEvidenceInvalid, errors.New("it isn't made for the challenge"), "challenge")
 	}

@@ -60,6 +60,8 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := attestationFiles(t, s, honest.URL)
+	files["tee.json"], files["fast.age"] = tee, fast
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -67,10 +69,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOSTILE", hostile.URL)
 			e.Setenv("HOME", "")
 			e.Setenv("XDG_CONFIG_HOME", "")
-			if err := os.WriteFile(filepath.Join(e.WorkDir, "fast.age"), fast, 0o600); err != nil {
-				return err
+			for name, content := range files {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), content, 0o600); err != nil {
+					return err
+				}
 			}
-			return os.WriteFile(filepath.Join(e.WorkDir, "tee.json"), tee, 0o600)
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// mode FILE OCTAL requires a file's permissions.
@@ -94,6 +98,8 @@ func TestScripts(t *testing.T) {
 				}
 				ts.Setenv(args[0], v.(string))
 			},
+			// load NAME FILE sets $NAME to a file's content.
+			"load": func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], ts.ReadFile(args[1])) },
 			// alter FROM TO OLD NEW copies a file with one replacement.
 			"alter": func(ts *testscript.TestScript, _ bool, args []string) {
 				text := ts.ReadFile(args[0])
@@ -151,6 +157,7 @@ func TestUsageErrors(t *testing.T) {
 		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve",
 		"wallet list", "attestation", "verify receipt", "org show",
 		"proxy --listen 0.0.0.0:1", "proxy --listen example.com:1", "proxy --listen [::]:1",
+		"verify attestation", "verify attestation a b", "verify attestation f --accept a --genesis g", "verify attestation f --accept a --tee-project p",
 	} {
 		a, out, errOut := testApp(nil)
 		if code := run(context.Background(), a, strings.Fields(line)); code != exitUsage {

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sigilkeys/sigil/client"
-	"github.com/sigilkeys/sigil/internal/canon"
 )
 
 // orgFlags are those of `org create`.
@@ -24,14 +23,13 @@ type orgFlags struct {
 	passphraseFile string
 	admins         []string // further ones, NAME=PUBLIC KEY
 	quorum         int
-	accept         string
-	tee            client.TEE
+	accept         acceptFlags
 	out            string
 }
 
 func (a *app) orgCommand() *cobra.Command {
 	g := a.group("org", "Make an organisation", "An organisation is its genesis document: whose keys administer it and which TEE it accepts.")
-	f := &orgFlags{tee: client.TEE{Kind: "confidential-space"}}
+	f := &orgFlags{}
 	c := &cobra.Command{Use: "create", Short: "Make an organisation and have it registered", Args: cobra.NoArgs,
 		Long: `Makes and signs the genesis document here, registers it, and verifies that the
 organisation's state key was made by a TEE that the document accepts.
@@ -48,15 +46,9 @@ The admin key is made if its file isn't there.`,
 	fl.StringVar(&f.passphraseFile, "passphrase-file", "", "file with the passphrase (default $SIGIL_ADMIN_PASSPHRASE, then the terminal)")
 	fl.StringArrayVar(&f.admins, "admin", nil, "further admin as NAME=PUBLIC_KEY (hex)")
 	fl.IntVar(&f.quorum, "quorum", 1, "admins who must sign")
-	fl.StringVar(&f.accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
-	fl.StringVar(&f.tee.Issuer, "tee-issuer", "", "issuer of attestation tokens")
-	fl.StringVar(&f.tee.PKIRoot, "tee-pki-root", "", "SHA-256 of the attestation root certificate, hex")
-	fl.StringSliceVar(&f.tee.Hardware, "tee-hardware", nil, "accepted hardware models")
-	fl.StringVar(&f.tee.ProjectID, "tee-project", "", "cloud project of the workload")
-	fl.StringVar(&f.tee.ServiceAccount, "tee-service-account", "", "service account of the workload")
-	fl.StringSliceVar(&f.tee.ImageDigests, "tee-image", nil, "accepted image digests, sha256:…")
-	fl.StringVar(&f.tee.TEEKEK, "tee-kek", "", "KMS key of the TEE shares")
-	fl.StringVar(&f.tee.ProviderKEK, "provider-kek", "", "KMS key of the provider shares")
+	f.accept.add(c)
+	fl.StringVar(&f.accept.tee.TEEKEK, "tee-kek", "", "KMS key of the TEE shares")
+	fl.StringVar(&f.accept.tee.ProviderKEK, "provider-kek", "", "KMS key of the provider shares")
 	fl.StringVar(&f.out, "out", "", "folder for genesis.json, state.json and profile.json (default: the profile's folder)")
 	g.AddCommand(c, a.showOrgCommand())
 	return g
@@ -91,7 +83,7 @@ func (a *app) createOrg(c *cobra.Command, f *orgFlags) error {
 	if f.name == "" || f.adminKey == "" {
 		return usagef("`sigil org create --help` has an example", "--name and --admin-key are needed")
 	}
-	tees, err := f.accepted(c)
+	tees, err := f.accept.accepted(c)
 	if err != nil {
 		return err
 	}
@@ -166,40 +158,6 @@ func (a *app) saveOrg(org *client.OwnedOrganization, address, genesis, state, pr
 	return a.print(map[string]any{"organization_id": org.ID, "name": org.Name, "genesis_digest": p.GenesisDigest, "state_key": p.StateKey,
 		"profile": prof, "attested": org.Attested},
 		table([][]string{{"organisation", org.ID}, {"genesis", p.GenesisDigest}, {"state key", p.StateKey}, {"profile", prof}}))
-}
-
-// accepted reads the TEE reference values.
-func (f *orgFlags) accepted(c *cobra.Command) ([]client.TEE, error) {
-	byFlag := false
-	for _, n := range []string{"issuer", "pki-root", "hardware", "project", "service-account", "image", "kek"} {
-		byFlag = byFlag || c.Flags().Changed("tee-"+n)
-	}
-	byFlag = byFlag || c.Flags().Changed("provider-kek")
-	switch {
-	case f.accept == "" && !byFlag:
-		return nil, usagef("give --accept FILE or the --tee flags; nothing is accepted by default", "which TEE to accept isn't said")
-	case f.accept != "" && byFlag:
-		return nil, usagef("use one of the two", "--accept and the --tee flags exclude one another")
-	case byFlag:
-		return []client.TEE{f.tee}, nil
-	}
-	data, err := read(f.accept)
-	if err != nil {
-		return nil, err
-	}
-	return parseTEEs(data, f.accept)
-}
-
-// parseTEEs reads one TEE or a list of them.
-func parseTEEs(data []byte, name string) ([]client.TEE, error) {
-	if strings.HasPrefix(strings.TrimSpace(string(data)), "[") {
-		var list []client.TEE
-		err := canon.DecodeJSONLoose(data, &list)
-		return list, wrap(err, name)
-	}
-	var one client.TEE
-	err := canon.DecodeJSONLoose(data, &one)
-	return []client.TEE{one}, wrap(err, name)
 }
 
 func wrap(err error, name string) error {

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	g := a.group("verify", "Verify what Sigil made", "Verifies receipts, offline where a bundle is at hand, and images of the workload.")
+	g := a.group("verify", "Verify what Sigil made", "Verifies receipts, offline where a bundle is at hand, attestation evidence, and images of\nthe workload.")
 	var genesisFile, digest string
 	c := &cobra.Command{Use: "receipt FILE|ID", Short: "Verify a receipt", Args: cobra.ExactArgs(1),
 		Long: `Verifies a receipt: its path to the batch, the batch's signature, the attestation
@@ -41,7 +41,7 @@ profile names. An ID is fetched first, with the secret key.`,
 		}}
 	c.Flags().StringVar(&genesisFile, "genesis", "", "file with the genesis document that is trusted")
 	c.Flags().StringVar(&digest, "genesis-digest", "", "digest of the genesis document that is trusted, hex")
-	g.AddCommand(c, a.verifyImageCommand())
+	g.AddCommand(c, a.verifyAttestationCommand(), a.verifyImageCommand())
 	return g
 }
 
@@ -134,7 +134,7 @@ may take some seconds, since a workload answers all challenges of a second at on
 				return err
 			}
 			v := &t.Attested
-			return a.print(map[string]any{"verified": true, "attested": v, "statement": t.Statement.Nonce(), "token": t.Evidence.Token}, table([][]string{
+			return a.print(map[string]any{"verified": true, "attested": v, "statement": t.Statement.Nonce(), "token": t.Evidence.Token, "evidence": t.Evidence}, table([][]string{
 				{"verified", "the running workload is one that the genesis document accepts"},
 				{"release", v.Release}, {"hardware", v.Hardware}, {"project", v.ProjectID}, {"zone", v.Zone}, {"issuer", v.Issuer},
 				{"instance", v.InstanceKey}, {"issued", v.Issued.Format(time.RFC3339)}, {"expires", v.Expires.Format(time.RFC3339)},
