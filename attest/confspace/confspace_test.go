@@ -235,6 +235,17 @@ func TestForgeriesRefused(t *testing.T) {
 		_, err = confspace.Verify(pki, trust(t), at)
 		wantReason(t, err, confspace.ReasonChain)
 	}
+	// The certificates' life with the difference that clocks may have.
+	from, to := start.Add(-time.Hour-confspace.Skew), start.AddDate(10, 0, 0).Add(confspace.Skew)
+	for _, at := range []time.Time{from, to} {
+		if _, err := confspace.Verify(pki, trust(t), at); err != nil {
+			t.Errorf("at the edge %s: %v", at, err)
+		}
+	}
+	for _, at := range []time.Time{from.Add(-time.Second), to.Add(time.Second)} {
+		_, err = confspace.Verify(pki, trust(t), at)
+		wantReason(t, err, confspace.ReasonChain)
+	}
 }
 
 func TestKeySetRefused(t *testing.T) {

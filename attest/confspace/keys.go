@@ -185,7 +185,7 @@ func verifyChain(x5c []string, pin [32]byte, at time.Time) (*rsa.PublicKey, erro
 	roots.AddCert(certs[2])
 	intermediates.AddCert(certs[1])
 	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: at,
+		Roots: roots, Intermediates: intermediates, CurrentTime: intoLife(certs, at),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
@@ -202,4 +202,26 @@ func verifyChain(x5c []string, pin [32]byte, at time.Time) (*rsa.PublicKey, erro
 		return nil, &Refusal{Reason: ReasonChain, Claim: "x5c", Err: err}
 	}
 	return key, nil
+}
+
+// intoLife moves an instant that is up to Skew before or after the
+// certificates' common life to its edge: a leaf can be as young as its token,
+// and for the token's own times clocks may differ by as much.
+func intoLife(certs []*x509.Certificate, at time.Time) time.Time {
+	from, to := certs[0].NotBefore, certs[0].NotAfter
+	for _, c := range certs[1:] {
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
+		}
+		if c.NotAfter.Before(to) {
+			to = c.NotAfter
+		}
+	}
+	switch {
+	case from.After(at) && from.Sub(at) <= Skew:
+		return from
+	case at.After(to) && at.Sub(to) <= Skew:
+		return to
+	}
+	return at
 }
