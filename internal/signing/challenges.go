@@ -17,10 +17,12 @@ import (
 // under one Merkle root in one statement: however many ask, the platform makes
 // one token a second. Callers check the path to the root by themselves.
 type Challenges struct {
-	link *Link
+	ask func(root [32]byte) (*store.Evidence, error)
+	now func() time.Time
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*challenge
+	open    int // not answered yet: those that wait and those of the round under way
 	running bool
 	last    time.Time // when the workload last answered
 }
@@ -45,10 +47,10 @@ type ChallengeAnswer struct {
 }
 
 // NewChallenges returns Challenges over a link.
-func NewChallenges(l *Link) *Challenges { return &Challenges{link: l} }
+func NewChallenges(l *Link) *Challenges { return &Challenges{ask: l.attestChallenges, now: l.Now} }
 
 const (
-	maxChallenges     = 10_000 // waiting; each holds some 200 bytes and a connection
+	maxChallenges     = 10_000 // open; each holds some 200 bytes and a connection
 	challengeInterval = time.Second
 	// maxTries is how often a challenge is put to a workload that is busy with
 	// another control plane's.
@@ -59,11 +61,11 @@ const (
 func (c *Challenges) Attest(ctx context.Context, value [32]byte) (*ChallengeAnswer, error) {
 	w := &challenge{value: value, answer: make(chan challengeAnswer, 1)}
 	c.mu.Lock()
-	if len(c.waiting) >= maxChallenges {
+	if c.open >= maxChallenges {
 		c.mu.Unlock()
 		return nil, refuse(api.CodeOverloaded, "more than %d challenges wait to be attested", maxChallenges)
 	}
-	c.waiting = append(c.waiting, w)
+	c.waiting, c.open = append(c.waiting, w), c.open+1
 	if !c.running {
 		c.running = true
 		go c.run()
@@ -81,7 +83,7 @@ func (c *Challenges) Attest(ctx context.Context, value [32]byte) (*ChallengeAnsw
 func (c *Challenges) run() {
 	for {
 		c.mu.Lock()
-		pause := min(c.last.Add(challengeInterval).Sub(c.link.Now()), challengeInterval)
+		pause := min(c.last.Add(challengeInterval).Sub(c.now()), challengeInterval)
 		c.mu.Unlock()
 		time.Sleep(pause) // none if it's past
 		c.mu.Lock()
@@ -95,8 +97,8 @@ func (c *Challenges) run() {
 		c.mu.Unlock()
 		again := c.answer(round)
 		c.mu.Lock()
-		c.last = c.link.Now()
-		c.waiting = append(again, c.waiting...)
+		c.last = c.now()
+		c.waiting, c.open = append(again, c.waiting...), c.open-len(round)+len(again)
 		c.mu.Unlock()
 	}
 }
@@ -109,7 +111,7 @@ func (c *Challenges) answer(round []*challenge) (again []*challenge) {
 		leaves[i] = w.value[:]
 	}
 	tree := receipt.NewTree(leaves)
-	e, err := c.link.attestChallenges(tree.Root())
+	e, err := c.ask(tree.Root())
 	var known *Error
 	busy := errors.As(err, &known) && known.Code == api.CodeAttestationBusy
 	for i, w := range round {

@@ -37,6 +37,7 @@ func (e *evidence) current() (*receipt.Statement, string) {
 // it verifies the chain.
 type ownClaims struct {
 	Expires    int64  `json:"exp"`
+	Software   string `json:"swname"`
 	Debug      string `json:"dbgstat"`
 	SecureBoot bool   `json:"secboot"`
 	Submods    struct {
@@ -44,7 +45,9 @@ type ownClaims struct {
 			Support []string `json:"support_attributes"`
 		} `json:"confidential_space"`
 		Container struct {
-			ImageDigest string `json:"image_digest"`
+			ImageDigest string            `json:"image_digest"`
+			CmdOverride []string          `json:"cmd_override"`
+			EnvOverride map[string]string `json:"env_override"`
 		} `json:"container"`
 		GCE struct {
 			ProjectID string `json:"project_id"`
@@ -76,15 +79,21 @@ func (c *ownClaims) check(projectID string) error {
 	for _, a := range c.Submods.ConfidentialSpace.Support {
 		stable = stable || a == "STABLE"
 	}
+	container := &c.Submods.Container
 	switch {
+	case c.Software != "CONFIDENTIAL_SPACE":
+		return fmt.Errorf("this is not Confidential Space (swname is %q)", c.Software)
 	case c.Debug != "disabled-since-boot":
 		return fmt.Errorf("this is a debug image (dbgstat is %q): its memory can be read; deploy the production image family", c.Debug)
 	case !stable:
 		return fmt.Errorf("this Confidential Space image is not STABLE (support_attributes are %q): deploy a supported production image", c.Submods.ConfidentialSpace.Support)
 	case !c.SecureBoot:
 		return fmt.Errorf("secure boot is off")
-	case !strings.HasPrefix(c.Submods.Container.ImageDigest, "sha256:"):
+	case !strings.HasPrefix(container.ImageDigest, "sha256:"):
 		return fmt.Errorf("the token names no image digest")
+	case len(container.CmdOverride) > 0 || len(container.EnvOverride) > 0:
+		// Their content isn't printed: an environment can hold a credential.
+		return fmt.Errorf("the operator overrode the image's command or environment: launch it as it was built")
 	case c.Submods.GCE.ProjectID != projectID:
 		return fmt.Errorf("running in project %q, configured for %q", c.Submods.GCE.ProjectID, projectID)
 	}
