@@ -12,10 +12,10 @@ import (
 	"github.com/sigilkeys/sigil/internal/keys"
 )
 
-// Checkpoint is a signed head of an organisation's log: a C2SP
+// Checkpoint is a signed head of one of an organisation's logs: a C2SP
 // tlog-checkpoint in a signed note.
 type Checkpoint struct {
-	Origin string // sigilkeys.com/log/<organization>/<epoch>
+	Origin string // LogOrigin or LedgerOrigin
 	Size   uint64
 	Root   [32]byte
 }
@@ -25,6 +25,15 @@ type Checkpoint struct {
 func LogOrigin(organization UUID, epoch uint32) string {
 	return fmt.Sprintf("sigilkeys.com/log/%s/%d", organization, epoch)
 }
+
+// LedgerOrigin returns the origin of an organisation's ledger: the log of its
+// receipts. It is none of a state log's, whose leaves loosen and tighten.
+func LedgerOrigin(organization UUID) string {
+	return "sigilkeys.com/ledger/" + organization.String()
+}
+
+// MaxCheckpoint bounds a note without cosignatures, in bytes.
+const MaxCheckpoint = 512
 
 func (c *Checkpoint) body() string {
 	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
@@ -45,9 +54,20 @@ func decodeBase64(s string) ([]byte, bool) {
 
 // Sign returns the note with the log key's signature.
 func (c *Checkpoint) Sign(key ed25519.PrivateKey) string {
+	note, _ := c.SignWith([32]byte(key[32:]), func(body, sig []byte) error { copy(sig, ed25519.Sign(key, body)); return nil })
+	return note
+}
+
+// SignWith is Sign for a key that is used elsewhere: sign fills in its 64-byte
+// signature over the body.
+func (c *Checkpoint) SignWith(key [32]byte, sign func(body, sig []byte) error) (string, error) {
 	body := c.body()
-	blob := append(keyHash(c.Origin, [32]byte(key[32:])), ed25519.Sign(key, []byte(body))...)
-	return body + "\n— " + c.Origin + " " + base64.StdEncoding.EncodeToString(blob) + "\n"
+	var sig [ed25519.SignatureSize]byte
+	if err := sign([]byte(body), sig[:]); err != nil {
+		return "", err
+	}
+	blob := append(keyHash(c.Origin, key), sig[:]...)
+	return body + "\n— " + c.Origin + " " + base64.StdEncoding.EncodeToString(blob) + "\n", nil
 }
 
 // OpenCheckpoint reads a note, requires the origin, and verifies the log key's

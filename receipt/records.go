@@ -49,6 +49,14 @@ func invalid(what string, err error) error {
 	return fmt.Errorf("%s: %w: %w", what, ErrInvalid, err)
 }
 
+// wrapInvalid is invalid for an error that may be nil.
+func wrapInvalid(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalid(what, err)
+}
+
 // sign returns record ‖ Ed25519 signature.
 func sign(record []byte, key ed25519.PrivateKey) []byte {
 	return append(record[:len(record):len(record)], ed25519.Sign(key, record)...)

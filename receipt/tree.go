@@ -82,14 +82,23 @@ func (t *Tree) Path(i int) [][32]byte {
 // VerifyPath checks that leaf is number index of count under root (RFC 9162
 // section 2.1.3.2).
 func VerifyPath(leaf []byte, index, count uint32, path [][32]byte, root [32]byte) error {
-	if index >= count {
-		return invalid("receipt path", errors.New("index beyond the batch"))
+	return wrapInvalid("receipt path", inclusion(leafHash(leaf), uint64(index), uint64(count), path, root))
+}
+
+// VerifyInclusion checks that the leaf with that hash is number index of size
+// under root (RFC 9162 section 2.1.3.2).
+func VerifyInclusion(leaf [32]byte, index, size uint64, path [][32]byte, root [32]byte) error {
+	return wrapInvalid("inclusion proof", inclusion(leaf, index, size, path, root))
+}
+
+func inclusion(h [32]byte, index, size uint64, path [][32]byte, root [32]byte) error {
+	if index >= size {
+		return errors.New("index beyond the tree")
 	}
-	fn, sn := index, count-1
-	h := leafHash(leaf)
+	fn, sn := index, size-1
 	for _, p := range path {
 		if sn == 0 {
-			return invalid("receipt path", errors.New("path is too long"))
+			return errors.New("path is too long")
 		}
 		if fn&1 == 1 || fn == sn {
 			h = nodeHash(p, h)
@@ -102,7 +111,56 @@ func VerifyPath(leaf []byte, index, count uint32, path [][32]byte, root [32]byte
 		fn, sn = fn>>1, sn>>1
 	}
 	if sn != 0 || h != root {
-		return invalid("receipt path", errors.New("path doesn't lead to the batch's root"))
+		return errors.New("path doesn't lead to the root")
+	}
+	return nil
+}
+
+// VerifyConsistency checks that the tree of newSize leaves under newRoot begins
+// with the oldSize ones under oldRoot (RFC 9162 section 2.1.4.2). Any tree
+// begins with the empty one, whose root is the hash of nothing.
+func VerifyConsistency(oldSize, newSize uint64, path [][32]byte, oldRoot, newRoot [32]byte) error {
+	return wrapInvalid("consistency proof", consistency(oldSize, newSize, path, oldRoot, newRoot))
+}
+
+func consistency(oldSize, newSize uint64, path [][32]byte, oldRoot, newRoot [32]byte) error {
+	switch {
+	case oldSize > newSize:
+		return errors.New("the new tree is smaller")
+	case oldSize == newSize && (len(path) != 0 || oldRoot != newRoot):
+		return errors.New("two trees of one size")
+	case oldSize == 0 && (len(path) != 0 || oldRoot != sha256.Sum256(nil)):
+		return errors.New("the empty tree needs no proof and has one root")
+	case oldSize == 0 || oldSize == newSize:
+		return nil
+	}
+	if oldSize&(oldSize-1) == 0 { // a power of two is a node of the new tree, left out of the proof
+		path = append([][32]byte{oldRoot}, path...)
+	}
+	if len(path) == 0 {
+		return errors.New("path is empty")
+	}
+	fn, sn := oldSize-1, newSize-1
+	for fn&1 == 1 {
+		fn, sn = fn>>1, sn>>1
+	}
+	fr, sr := path[0], path[0]
+	for _, p := range path[1:] {
+		if sn == 0 {
+			return errors.New("path is too long")
+		}
+		if fn&1 == 1 || fn == sn {
+			fr, sr = nodeHash(p, fr), nodeHash(p, sr)
+			for fn&1 == 0 && fn != 0 {
+				fn, sn = fn>>1, sn>>1
+			}
+		} else {
+			sr = nodeHash(sr, p)
+		}
+		fn, sn = fn>>1, sn>>1
+	}
+	if sn != 0 || fr != oldRoot || sr != newRoot {
+		return errors.New("path doesn't lead from one root to the other")
 	}
 	return nil
 }

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// ALPN is the protocol name of the link.
-const ALPN = "sigil-link/1"
-
 var (
 	// ErrClosed is returned for requests on a link that is down. Whether the
 	// workload decided them is unknown; nothing of them was released.
@@ -56,6 +53,7 @@ type ClientConfig struct {
 // any goroutine.
 type Client struct {
 	conn    *tls.Conn
+	version string
 	linkKey [32]byte
 	onBatch func(*Batch)
 	out     *outbox
@@ -81,7 +79,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		NetDialer: &net.Dialer{KeepAlive: 15 * time.Second},
 		Config: &tls.Config{
 			MinVersion: tls.VersionTLS13,
-			NextProtos: []string{ALPN},
+			NextProtos: []string{ALPN, ALPN1},
 			// The certificate is self-signed: its key is authenticated by
 			// the attestation token, not by a certificate authority.
 			InsecureSkipVerify: true,
@@ -93,12 +91,13 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	}
 	conn := nc.(*tls.Conn)
 	state := conn.ConnectionState()
-	if len(state.PeerCertificates) != 1 || state.NegotiatedProtocol != ALPN {
+	if len(state.PeerCertificates) != 1 || !knows(state.NegotiatedProtocol, OpHello) {
 		conn.Close()
-		return nil, fmt.Errorf("dial TEE at %s: peer doesn't speak %s", cfg.Address, ALPN)
+		return nil, fmt.Errorf("dial TEE at %s: peer speaks neither %s nor %s", cfg.Address, ALPN, ALPN1)
 	}
 	c := &Client{
 		conn:    conn,
+		version: state.NegotiatedProtocol,
 		linkKey: sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo),
 		onBatch: cfg.OnBatch,
 		out:     newOutbox(),
@@ -168,7 +167,7 @@ func (c *Client) dispatch(f Frame) error {
 		for i := range items {
 			c.deliver(items[i].ID, reply{outcome: &Outcome{Batch: b, Index: i}})
 		}
-	case OpHelloReply, OpPutReply, OpProvisionReply, OpAttestReply, OpError:
+	case OpHelloReply, OpPutReply, OpProvisionReply, OpAttestReply, OpCheckpointDone, OpError:
 		c.deliver(f.ID, reply{frame: f})
 	default:
 		return fmt.Errorf("%w: op %#x", ErrProtocol, f.Op)
@@ -264,6 +263,23 @@ func (c *Client) Attest(ctx context.Context, challenges [32]byte) (HelloReply, e
 		return HelloReply{}, err
 	}
 	return DecodeHelloReply(p)
+}
+
+// ErrOldPeer is returned for an operation that the workload's version doesn't
+// have.
+var ErrOldPeer = errors.New("the TEE workload is older and doesn't know the operation")
+
+// Checkpoint has the workload sign a head of an organisation's ledger; the note
+// is the newest that it has signed, see EncodeCheckpointDone.
+func (c *Client) Checkpoint(ctx context.Context, in *Checkpoint) (note string, err error) {
+	if !knows(c.version, OpCheckpoint) {
+		return "", ErrOldPeer
+	}
+	p, err := c.expect(ctx, OpCheckpoint, in.Encode())
+	if err != nil {
+		return "", err
+	}
+	return DecodeCheckpointDone(p)
 }
 
 // Put hands objects to the workload. An object that doesn't verify is refused

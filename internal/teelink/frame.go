@@ -35,6 +35,25 @@ const headerSize = 8 + 1 + 8 // id, op, timeout
 // sends; the connection is closed after one.
 var ErrProtocol = errors.New("link protocol violation")
 
+// Versions of the link, as TLS's protocol names (ALPN), newest first. Each end
+// speaks all of them, and both use what the handshake chose: a control plane
+// and a workload needn't be updated together.
+const (
+	ALPN  = "sigil-link/2"
+	ALPN1 = "sigil-link/1" // without OpCheckpoint
+)
+
+// knows reports whether a version has the operation.
+func knows(version string, op Op) bool {
+	switch op {
+	case OpHello, OpPut, OpDecide, OpProvision, OpAttest:
+		return version == ALPN || version == ALPN1
+	case OpCheckpoint:
+		return version == ALPN
+	}
+	return false
+}
+
 // Op names the operation of a frame.
 type Op uint8
 
@@ -46,11 +65,13 @@ const (
 	OpDecide         Op = 0x03
 	OpProvision      Op = 0x04
 	OpAttest         Op = 0x05
+	OpCheckpoint     Op = 0x06 // from version 2 on
 	OpHelloReply     Op = 0x81
 	OpPutReply       Op = 0x82
 	OpBatch          Op = 0x83
 	OpProvisionReply Op = 0x84
 	OpAttestReply    Op = 0x85
+	OpCheckpointDone Op = 0x86
 	OpError          Op = 0xFF
 )
 

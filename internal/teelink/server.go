@@ -21,6 +21,9 @@ type Handler interface {
 	Provision(ctx context.Context, genesis []byte) ([]byte, error)
 	// Attest has a statement with the challenges' root attested.
 	Attest(ctx context.Context, challenges [32]byte) (HelloReply, error)
+	// Checkpoint adds leaves to a ledger, signs its head, and returns the
+	// newest note that it has signed.
+	Checkpoint(ctx context.Context, in *Checkpoint) (note string, err error)
 	// Decide returns the item for the next batch, without its ID.
 	Decide(ctx context.Context, d *Decide) (Item, error)
 	// Seal signs one batch over the leaves and returns the signed record. It
@@ -99,10 +102,11 @@ type job struct {
 
 // link is one connection: a reader, Workers workers and a writer.
 type link struct {
-	s    *Server
-	conn *tls.Conn
-	out  *outbox
-	jobs chan job
+	s       *Server
+	conn    *tls.Conn
+	version string // that the handshake chose
+	out     *outbox
+	jobs    chan job
 	// working counts the jobs that were read and have no answer queued yet.
 	working atomic.Int64
 }
@@ -111,7 +115,7 @@ func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
 	conn := tls.Server(nc, &tls.Config{
 		Certificates: []tls.Certificate{s.cfg.Certificate},
 		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{ALPN},
+		NextProtos:   []string{ALPN, ALPN1},
 		// Resumption would leave session secrets for no gain on one
 		// long-lived connection.
 		SessionTicketsDisabled: true,
@@ -120,10 +124,11 @@ func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
 	hctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	err := conn.HandshakeContext(hctx)
 	cancel()
-	if err != nil || conn.ConnectionState().NegotiatedProtocol != ALPN {
+	version := conn.ConnectionState().NegotiatedProtocol
+	if err != nil || !knows(version, OpHello) {
 		return
 	}
-	ln := &link{s: s, conn: conn, out: newOutbox(), jobs: make(chan job, s.cfg.Workers)}
+	ln := &link{s: s, conn: conn, version: version, out: newOutbox(), jobs: make(chan job, s.cfg.Workers)}
 	ln.run(ctx)
 }
 
@@ -177,10 +182,8 @@ func (ln *link) read(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		switch f.Op {
-		case OpHello, OpPut, OpDecide, OpProvision, OpAttest:
-		default:
-			return // unknown op closes
+		if !knows(ln.version, f.Op) {
+			return // closes
 		}
 		ln.working.Add(1)
 		select {
@@ -249,6 +252,8 @@ func (ln *link) handle(ctx context.Context, j job) (it *Item, err error) {
 		return nil, ln.provision(ctx, f)
 	case OpAttest:
 		return nil, ln.attest(ctx, f)
+	case OpCheckpoint:
+		return nil, ln.checkpoint(ctx, f)
 	default: // OpHello: read lets no other op through
 		h, err := ln.s.cfg.Handler.Hello(ctx)
 		if err != nil {
@@ -280,6 +285,18 @@ func (ln *link) attest(ctx context.Context, f Frame) error {
 		return err
 	}
 	return ln.out.send(Frame{ID: f.ID, Op: OpAttestReply, Payload: h.Encode()})
+}
+
+func (ln *link) checkpoint(ctx context.Context, f Frame) error {
+	in, err := DecodeCheckpoint(f.Payload)
+	if err != nil {
+		return malformed(err)
+	}
+	note, err := ln.s.cfg.Handler.Checkpoint(ctx, in)
+	if err != nil {
+		return err
+	}
+	return ln.out.send(Frame{ID: f.ID, Op: OpCheckpointDone, Payload: EncodeCheckpointDone(note)})
 }
 
 func malformed(err error) error {

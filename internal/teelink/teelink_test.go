@@ -30,6 +30,10 @@ func (e *echo) Attest(_ context.Context, challenges [32]byte) (teelink.HelloRepl
 	return teelink.HelloReply{Statement: challenges[:], Token: []byte("token")}, nil
 }
 
+func (e *echo) Checkpoint(_ context.Context, in *teelink.Checkpoint) (string, error) {
+	return fmt.Sprintf("%s %d %d %d", in.Previous, len(in.Frontier), len(in.FromKnown), len(in.Leaves)), nil
+}
+
 func (e *echo) Put(_ context.Context, objects []teelink.Object) error {
 	for _, o := range objects {
 		if string(o.Bytes) == "bad" {
@@ -245,6 +249,83 @@ func TestHostilePeer(t *testing.T) {
 	}
 }
 
+// The two ends needn't be updated together: what the older one doesn't know is
+// never sent to it, and all else goes on.
+func TestVersions(t *testing.T) {
+	addr, _ := start(t, &echo{})
+	c := dial(t, addr, nil)
+	note, err := c.Checkpoint(t.Context(), &teelink.Checkpoint{Previous: "note", Frontier: [][32]byte{{1}}, FromKnown: [][32]byte{{1}, {2}}, Leaves: make([][32]byte, teelink.MaxLeaves)})
+	if err != nil || note != "note 1 2 2048" {
+		t.Fatal(note, err)
+	}
+	var refused *teelink.RemoteError
+	if _, err := c.Checkpoint(t.Context(), &teelink.Checkpoint{Leaves: make([][32]byte, teelink.MaxLeaves+1)}); !errors.As(err, &refused) || refused.Code != "malformed_frame" {
+		t.Error("more leaves than there may be:", err)
+	}
+
+	// A workload of version 1, which closes at what it doesn't know.
+	certificate, _, err := teelink.NewCertificate(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13, NextProtos: []string{teelink.ALPN1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		r := bufio.NewReader(nc)
+		for {
+			f, err := teelink.ReadFrame(r)
+			if err != nil || f.Op > teelink.OpAttest {
+				return
+			}
+			b, err := teelink.AppendFrame(nil, teelink.Frame{ID: f.ID, Op: f.Op | 0x80, Payload: teelink.HelloReply{Version: "old"}.Encode()})
+			if err != nil {
+				return
+			}
+			if _, err := nc.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	old := dial(t, l.Addr().String(), nil)
+	if _, err := old.Checkpoint(t.Context(), &teelink.Checkpoint{}); !errors.Is(err, teelink.ErrOldPeer) {
+		t.Error(err)
+	}
+	if h, err := old.Hello(t.Context()); err != nil || h.Version != "old" {
+		t.Error(h, err)
+	}
+
+	// A control plane of version 1: served, but for what is newer.
+	older, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{teelink.ALPN1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer older.Close()
+	r := bufio.NewReader(older)
+	for _, c := range []struct {
+		op     teelink.Op
+		served bool
+	}{{teelink.OpHello, true}, {teelink.OpCheckpoint, false}} {
+		b, err := teelink.AppendFrame(nil, teelink.Frame{ID: 1, Op: c.op, Payload: nil})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := older.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := teelink.ReadFrame(r); (err == nil) != c.served {
+			t.Errorf("op %d: %v", c.op, err)
+		}
+	}
+}
+
 func FuzzDecoders(f *testing.F) {
 	d := &teelink.Decide{Auth: teelink.AuthSignature, Method: "POST", Path: "/x", Body: []byte("b")}
 	raw, err := d.Encode()
@@ -254,6 +335,8 @@ func FuzzDecoders(f *testing.F) {
 	f.Add(raw)
 	f.Add(teelink.EncodePut([]teelink.Object{{Kind: 1, Bytes: []byte("o")}}))
 	f.Add(teelink.HelloReply{Token: []byte("t")}.Encode())
+	f.Add((&teelink.Checkpoint{Previous: "p", Frontier: [][32]byte{{1}}, FromKnown: [][32]byte{{2}, {3}}, Leaves: [][32]byte{{4}}}).Encode())
+	f.Add(teelink.EncodeCheckpointDone("note"))
 	f.Add((&teelink.RemoteError{Code: "c", Missing: [][32]byte{{1}}}).Encode())
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if d, err := teelink.DecodeDecide(in); err == nil {
@@ -266,6 +349,12 @@ func FuzzDecoders(f *testing.F) {
 		}
 		if h, err := teelink.DecodeHelloReply(in); err == nil && !bytes.Equal(h.Encode(), in) {
 			t.Fatal("hello doesn't round-trip")
+		}
+		if c, err := teelink.DecodeCheckpoint(in); err == nil && !bytes.Equal(c.Encode(), in) {
+			t.Fatal("checkpoint doesn't round-trip")
+		}
+		if note, err := teelink.DecodeCheckpointDone(in); err == nil && !bytes.Equal(teelink.EncodeCheckpointDone(note), in) {
+			t.Fatal("its answer doesn't round-trip")
 		}
 		if e, err := teelink.DecodeRemoteError(in); err == nil && !bytes.Equal(e.Encode(), in) {
 			t.Fatal("error doesn't round-trip")

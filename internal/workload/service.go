@@ -74,6 +74,7 @@ type Service struct {
 	evidence evidence
 	objects  objects
 	made     madeWallets
+	ledgers  ledgers
 
 	batchMu sync.Mutex // guards the three below
 	number  uint64
@@ -91,7 +92,7 @@ func New(ctx context.Context, a Args) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make instance key: %w", err)
 	}
-	s := &Service{args: a, instance: priv, objects: newObjects(), made: madeWallets{byID: map[canon.UUID]*madeWallet{}}}
+	s := &Service{args: a, instance: priv, objects: newObjects(), made: madeWallets{byID: map[canon.UUID]*madeWallet{}}, ledgers: ledgers{byKey: map[[32]byte]*ledger{}}}
 	if err := s.openers(); err != nil {
 		return nil, err
 	}
