@@ -43,6 +43,7 @@ func ranks() map[string]int {
 
 		// The control plane.
 		"internal/store":             60,
+		"internal/store/sqlrows":     65,
 		"internal/store/sqlitestore": 70,
 		"internal/store/storetest":   70,
 		"internal/signing":           70,

@@ -3,12 +3,11 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
-	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
 // Commit implements store.Store: the one commit point of decisions.
@@ -17,7 +16,7 @@ func (s *Store) Commit(ctx context.Context, batches []store.CommitBatch) ([][]st
 	// interrupted commit would only be unknown; callers bound their waiting.
 	ctx = context.WithoutCancel(ctx)
 	var out [][]store.Commit
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.transact(ctx, func(tx *sql.Tx) error {
 		c := &commit{
 			tx: tx, decision: tx.StmtContext(ctx, s.stmt.insertDecision), wallet: tx.StmtContext(ctx, s.stmt.insertWallet),
 			byRequest: tx.StmtContext(ctx, s.stmt.txByRequest), byIdempotency: tx.StmtContext(ctx, s.stmt.txByIdempotency),
@@ -26,7 +25,7 @@ func (s *Store) Commit(ctx context.Context, batches []store.CommitBatch) ([][]st
 		out = make([][]store.Commit, len(batches))
 		for i := range batches {
 			b := &batches[i]
-			res, err := batch.ExecContext(ctx, b.Batch.Instance[:], int64(b.Batch.Number), b.Batch.Signed, joinHashes(b.Batch.Hashes))
+			res, err := batch.ExecContext(ctx, b.Batch.Instance[:], int64(b.Batch.Number), b.Batch.Signed, sqlrows.JoinHashes(b.Batch.Hashes))
 			if err != nil {
 				return fmt.Errorf("insert batch: %w", err)
 			}
@@ -68,7 +67,7 @@ func (c *commit) decisions(ctx context.Context, row int64, b *store.CommitBatch)
 		}
 		out[i] = store.Commit{Won: true, Stored: d}
 		if w := b.Wallets[i]; w != nil {
-			if _, err := c.wallet.ExecContext(ctx, w.ID[:], w.Organization[:], w.Record, w.Label, w.Receipt[:], micros(w.Created)); err != nil {
+			if _, err := c.wallet.ExecContext(ctx, w.ID[:], w.Organization[:], w.Record, w.Label, w.Receipt[:], sqlrows.Micros(w.Created)); err != nil {
 				return nil, fmt.Errorf("insert wallet: %w", err)
 			}
 		}
@@ -77,7 +76,7 @@ func (c *commit) decisions(ctx context.Context, row int64, b *store.CommitBatch)
 }
 
 func (c *commit) insert(ctx context.Context, d *store.Decision) (bool, error) {
-	res, err := c.decision.ExecContext(ctx, d.ID[:], d.Organization[:], keyColumn(d.KeyID), d.RequestID[:], idempotencyColumn(d.Idempotency),
+	res, err := c.decision.ExecContext(ctx, d.ID[:], d.Organization[:], sqlrows.KeyColumn(d.KeyID), d.RequestID[:], sqlrows.IdempotencyColumn(d.Idempotency),
 		d.Leaf, int64(d.ResultKind), d.Result, d.Explanation, d.Batch, d.Index)
 	if err != nil {
 		return false, err
@@ -87,77 +86,9 @@ func (c *commit) insert(ctx context.Context, d *store.Decision) (bool, error) {
 }
 
 func (c *commit) winner(ctx context.Context, d *store.Decision) (*store.Decision, error) {
-	w, err := scanDecision(c.byRequest.QueryRowContext(ctx, d.RequestID[:], keyColumn(d.KeyID)))
-	if errors.Is(err, store.ErrNotFound) && d.Idempotency != [32]byte{} {
-		return scanDecision(c.byIdempotency.QueryRowContext(ctx, d.Idempotency[:], keyColumn(d.KeyID)))
+	w, err := sqlrows.ScanDecision(c.byRequest.QueryRowContext(ctx, d.RequestID[:], sqlrows.KeyColumn(d.KeyID)))
+	if errors.Is(err, sql.ErrNoRows) && d.Idempotency != [32]byte{} {
+		return sqlrows.ScanDecision(c.byIdempotency.QueryRowContext(ctx, d.Idempotency[:], sqlrows.KeyColumn(d.KeyID)))
 	}
 	return w, err
-}
-
-// keyColumn is a key id in 16 bytes: it stands in two indexes of every row.
-// What isn't hex has no row.
-func keyColumn(keyID string) []byte {
-	b, err := hex.DecodeString(keyID)
-	if err != nil {
-		return []byte(keyID)
-	}
-	return b
-}
-
-func idempotencyColumn(digest [32]byte) []byte {
-	if digest == [32]byte{} {
-		return nil
-	}
-	return digest[:]
-}
-
-func scanDecision(row scanner) (*store.Decision, error) {
-	d := &store.Decision{}
-	var id, org, key, request, idempotency []byte
-	err := row.Scan(&id, &org, &key, &request, &idempotency, &d.Leaf, &d.ResultKind, &d.Result, &d.Explanation, &d.Batch, &d.Index)
-	if err != nil {
-		return nil, mapError(err)
-	}
-	d.ID, d.Organization, d.RequestID, d.KeyID = uuid(id), uuid(org), uuid(request), hex.EncodeToString(key)
-	copy(d.Idempotency[:], idempotency)
-	return d, nil
-}
-
-// DecisionByRequest implements store.Store.
-func (s *Store) DecisionByRequest(ctx context.Context, keyID string, request canon.UUID) (*store.Decision, error) {
-	return scanDecision(s.stmt.byRequest.QueryRowContext(ctx, request[:], keyColumn(keyID)))
-}
-
-// DecisionByIdempotency implements store.Store.
-func (s *Store) DecisionByIdempotency(ctx context.Context, keyID string, digest [32]byte) (*store.Decision, error) {
-	return scanDecision(s.stmt.byIdempotency.QueryRowContext(ctx, digest[:], keyColumn(keyID)))
-}
-
-// Decision implements store.Store.
-func (s *Store) Decision(ctx context.Context, org, id canon.UUID) (*store.Decision, error) {
-	return scanDecision(s.stmt.decision.QueryRowContext(ctx, id[:], org[:]))
-}
-
-// Batch implements store.Store.
-func (s *Store) Batch(ctx context.Context, row int64) (*store.Batch, error) {
-	b := &store.Batch{}
-	var instance, hashes []byte
-	var number int64
-	if err := s.stmt.batchByID.QueryRowContext(ctx, row).Scan(&instance, &number, &b.Signed, &hashes); err != nil {
-		return nil, mapError(err)
-	}
-	copy(b.Instance[:], instance)
-	b.Number = uint64(number)
-	for len(hashes) >= 32 {
-		b.Hashes, hashes = append(b.Hashes, [32]byte(hashes[:32])), hashes[32:]
-	}
-	return b, nil
-}
-
-func joinHashes(list [][32]byte) []byte {
-	out := make([]byte, 0, 32*len(list))
-	for i := range list {
-		out = append(out, list[i][:]...)
-	}
-	return out
 }

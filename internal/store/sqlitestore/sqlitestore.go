@@ -16,13 +16,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/pressly/goose/v3"
 	sqlite "modernc.org/sqlite"
 
-	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
 //go:embed migrations/*.sql
@@ -33,6 +32,8 @@ const FileName = "sigil.db"
 
 // Store implements store.Store.
 type Store struct {
+	*sqlrows.Rows
+
 	lock *os.File
 	w    *sql.DB // one connection
 	r    *sql.DB // a pool of read-only connections
@@ -71,7 +72,15 @@ func (s *Store) open(ctx context.Context, path string) error {
 	}
 	s.r.SetMaxOpenConns(8)
 	s.r.SetMaxIdleConns(8)
-	return s.stmt.prepare(ctx, s.w, s.r)
+	if err := s.stmt.prepare(ctx, s.w); err != nil {
+		return err
+	}
+	read, err := newPrepared(ctx, s.r)
+	if err != nil {
+		return err
+	}
+	s.Rows = sqlrows.New(read, s.write, mapError)
+	return nil
 }
 
 // dsn makes a file: URL, so that any path works.
@@ -129,20 +138,6 @@ func (s *Store) Ready(ctx context.Context) error {
 	return tx.Rollback()
 }
 
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(v int64) time.Time {
-	if v == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(v).UTC()
-}
-
 // mapError translates driver errors to the store's.
 func mapError(err error) error {
 	var e *sqlite.Error
@@ -157,9 +152,13 @@ func mapError(err error) error {
 	return err
 }
 
-// write runs f in one transaction. An error of the commit itself means that
+// write runs w in one transaction. An error of the commit itself means that
 // the outcome is unknown.
-func (s *Store) write(ctx context.Context, f func(tx *sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, w sqlrows.Write) error {
+	return s.transact(ctx, func(tx *sql.Tx) error { return w.Do(ctx, tx) })
+}
+
+func (s *Store) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := s.w.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -173,5 +172,3 @@ func (s *Store) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 	}
 	return nil
 }
-
-func uuid(b []byte) (u canon.UUID) { copy(u[:], b); return u }

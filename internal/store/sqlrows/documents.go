@@ -1,0 +1,207 @@
+package sqlrows
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/store"
+)
+
+// CreateOrganization implements store.Store.
+func (r *Rows) CreateOrganization(ctx context.Context, o *store.Organization) error {
+	return r.write(ctx, Write{
+		Do: func(ctx context.Context, tx Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO organizations (id, genesis, digest, state, created) VALUES ($1, $2, $3, $4, $5)`,
+				o.ID[:], o.Genesis, o.Digest[:], o.State, Micros(o.Created))
+			return err
+		},
+		Stands: func(ctx context.Context) (bool, error) {
+			old, err := r.Organization(ctx, o.ID)
+			return err == nil && old.Digest == o.Digest && bytes.Equal(old.State, o.State), unlessNotFound(err)
+		},
+	})
+}
+
+func unlessNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Organization implements store.Store.
+func (r *Rows) Organization(ctx context.Context, id canon.UUID) (*store.Organization, error) {
+	o := &store.Organization{ID: id}
+	var digest []byte
+	var created int64
+	row := r.read.QueryRowContext(ctx, `SELECT genesis, digest, state, created FROM organizations WHERE id = $1`, id[:])
+	if err := row.Scan(&o.Genesis, &digest, &o.State, &created); err != nil {
+		return nil, r.failed(err)
+	}
+	copy(o.Digest[:], digest)
+	o.Created = fromMicros(created)
+	return o, nil
+}
+
+// CreateGrant implements store.Store.
+func (r *Rows) CreateGrant(ctx context.Context, g *store.Grant) error {
+	return r.write(ctx, Write{
+		Do: func(ctx context.Context, tx Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO grants (digest, organization_id, id, key_id, envelope, created) VALUES ($1, $2, $3, $4, $5, $6)`,
+				g.Digest[:], g.Organization[:], g.ID[:], g.KeyID, g.Envelope, Micros(g.Created))
+			return err
+		},
+		Stands: func(ctx context.Context) (bool, error) {
+			old, err := r.GrantByKeyID(ctx, g.KeyID)
+			return err == nil && old.Digest == g.Digest && old.Organization == g.Organization && old.ID == g.ID, unlessNotFound(err)
+		},
+	})
+}
+
+func scanGrant(row Scanner) (*store.Grant, error) {
+	g := &store.Grant{}
+	var org, id, digest []byte
+	var created, revoked int64
+	if err := row.Scan(&org, &id, &g.KeyID, &digest, &g.Envelope, &created, &revoked); err != nil {
+		return nil, err
+	}
+	g.Organization, g.ID = UUID(org), UUID(id)
+	copy(g.Digest[:], digest)
+	g.Created, g.Revoked = fromMicros(created), fromMicros(revoked)
+	return g, nil
+}
+
+// GrantByKeyID implements store.Store.
+func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, error) {
+	g, err := scanGrant(r.read.QueryRowContext(ctx, grantByKeyID, keyID))
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	return g, nil
+}
+
+// Grants implements store.Store.
+func (r *Rows) Grants(ctx context.Context, org canon.UUID, p store.Page) ([]store.Grant, int, error) {
+	return list(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked`, org, p, scanGrant)
+}
+
+// list reads one page of an organisation's rows in order of creation.
+func list[T any](ctx context.Context, r *Rows, table, columns string, org canon.UUID, p store.Page, scan func(Scanner) (*T, error)) ([]T, int, error) {
+	var total int
+	if err := r.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+table+` WHERE organization_id = $1`, org[:]).Scan(&total); err != nil {
+		return nil, 0, r.failed(err)
+	}
+	rows, err := r.read.QueryContext(ctx, `SELECT `+columns+` FROM `+table+` WHERE organization_id = $1 ORDER BY created, id LIMIT $2 OFFSET $3`, org[:], p.Limit, p.Offset)
+	if err != nil {
+		return nil, 0, r.failed(err)
+	}
+	defer rows.Close()
+	items := []T{}
+	for rows.Next() {
+		item, err := scan(rows)
+		if err != nil {
+			return nil, 0, r.failed(err)
+		}
+		items = append(items, *item)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, r.failed(err)
+	}
+	return items, total, nil
+}
+
+// Revoke implements store.Store.
+func (r *Rows) Revoke(ctx context.Context, v *store.Revocation) error {
+	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE grants SET revoked = $1 WHERE digest = $2 AND organization_id = $3 AND revoked = 0`,
+			Micros(v.At), v.Grant[:], v.Organization[:])
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			var exists int
+			if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM grants WHERE digest = $1 AND organization_id = $2`, v.Grant[:], v.Organization[:]).Scan(&exists); err != nil {
+				return err
+			}
+			if exists == 0 {
+				return store.ErrNotFound
+			}
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO revocations (grant_digest, organization_id, envelope, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+			v.Grant[:], v.Organization[:], v.Envelope, Micros(v.At))
+		return err
+	}})
+}
+
+// Revocations implements store.Store.
+func (r *Rows) Revocations(ctx context.Context) ([]store.Revocation, error) {
+	rows, err := r.read.QueryContext(ctx, `SELECT grant_digest, organization_id, envelope, at FROM revocations ORDER BY at`)
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	defer rows.Close()
+	var out []store.Revocation
+	for rows.Next() {
+		var v store.Revocation
+		var digest, org []byte
+		var at int64
+		if err := rows.Scan(&digest, &org, &v.Envelope, &at); err != nil {
+			return nil, r.failed(err)
+		}
+		copy(v.Grant[:], digest)
+		v.Organization, v.At = UUID(org), fromMicros(at)
+		out = append(out, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, r.failed(err)
+	}
+	return out, nil
+}
+
+func scanWallet(row Scanner) (*store.Wallet, error) {
+	w := &store.Wallet{}
+	var org, id, receipt, label []byte
+	var created int64
+	if err := row.Scan(&org, &id, &w.Record, &label, &receipt, &created); err != nil {
+		return nil, err
+	}
+	w.Organization, w.ID, w.Receipt, w.Label, w.Created = UUID(org), UUID(id), UUID(receipt), string(label), fromMicros(created)
+	return w, nil
+}
+
+// Wallet implements store.Store.
+func (r *Rows) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
+	w, err := scanWallet(r.read.QueryRowContext(ctx, walletByID, id[:], org[:]))
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	return w, nil
+}
+
+// Wallets implements store.Store.
+func (r *Rows) Wallets(ctx context.Context, org canon.UUID, p store.Page) ([]store.Wallet, int, error) {
+	return list(ctx, r, `wallets`, `organization_id, id, record, label, receipt, created`, org, p, scanWallet)
+}
+
+// PutEvidence implements store.Store.
+func (r *Rows) PutEvidence(ctx context.Context, e *store.Evidence) error {
+	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO evidence (id, statement, token, release_digest, version, stored) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+			e.ID[:], e.Statement, e.Token, e.Release, e.Version, Micros(e.Stored))
+		return err
+	}})
+}
+
+// Evidence implements store.Store.
+func (r *Rows) Evidence(ctx context.Context, id [32]byte) (*store.Evidence, error) {
+	e := &store.Evidence{ID: id}
+	var stored int64
+	row := r.read.QueryRowContext(ctx, `SELECT statement, token, release_digest, version, stored FROM evidence WHERE id = $1`, id[:])
+	if err := row.Scan(&e.Statement, &e.Token, &e.Release, &e.Version, &stored); err != nil {
+		return nil, r.failed(err)
+	}
+	e.Stored = fromMicros(stored)
+	return e, nil
+}
