@@ -146,7 +146,7 @@ func mapError(err error) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return store.ErrNotFound
-	case errors.As(err, &e) && e.Code()&0xff == 19: // SQLITE_CONSTRAINT
+	case errors.As(err, &e) && (e.Code() == 1555 || e.Code() == 2067): // SQLITE_CONSTRAINT_PRIMARYKEY and _UNIQUE
 		return fmt.Errorf("%w: %w", store.ErrExists, err)
 	}
 	return err

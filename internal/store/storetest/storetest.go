@@ -28,7 +28,7 @@ type Engine struct {
 func Run(t *testing.T, e Engine) {
 	for name, f := range map[string]func(*testing.T, Engine){
 		"Organizations": organizations, "Grants": grants, "Revocations": revocations, "Commit": commit,
-		"Conflicts": conflicts, "Concurrent": concurrent, "Atomic": atomic, "Tenants": tenants, "Evidence": evidence,
+		"Conflicts": conflicts, "Concurrent": concurrent, "Crossed": crossed, "Atomic": atomic, "Tenants": tenants, "Evidence": evidence, "AnyText": anyText,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, e) })
 	}
@@ -93,8 +93,8 @@ func grants(t *testing.T, e Engine) {
 	if err := s.CreateGrant(t.Context(), other); !errors.Is(err, store.ErrExists) {
 		t.Fatalf("same credential: %v", err)
 	}
-	if err := s.CreateGrant(t.Context(), grant(&store.Organization{ID: id(7)}, 8)); err == nil {
-		t.Fatal("grant of no organisation stored")
+	if err := s.CreateGrant(t.Context(), grant(&store.Organization{ID: id(7)}, 8)); err == nil || errors.Is(err, store.ErrExists) {
+		t.Fatalf("grant of no organisation: %v", err)
 	}
 	s = e.Reopen(t, s)
 	list, total, err := s.Grants(t.Context(), o.ID, store.Page{Limit: 2, Offset: 1})
@@ -211,6 +211,17 @@ func conflicts(t *testing.T, e Engine) {
 			t.Fatalf("a loser's wallet is there: %v", err)
 		}
 	}
+	// Twice in one commit: the first wins.
+	twice := batch(o.ID, 5, 111, 112)
+	twice.Decisions[1].RequestID = id(111)
+	out, err = s.Commit(t.Context(), []store.CommitBatch{twice})
+	must(t, err)
+	if !out[0][0].Won || out[0][1].Won || out[0][1].Stored.ID != id(111) {
+		t.Fatalf("%+v", out[0])
+	}
+	if _, err := s.Wallet(t.Context(), o.ID, id(112)); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("a loser's wallet is there: %v", err)
+	}
 	d, err := s.DecisionByIdempotency(t.Context(), keyID(1), digest(77))
 	must(t, err)
 	if d.ID != id(1) {
@@ -253,6 +264,72 @@ func concurrent(t *testing.T, e Engine) {
 	}
 	if winners != 1 {
 		t.Fatalf("%d winners", winners)
+	}
+}
+
+// Commits that meet each other's request ids in opposite orders, as those of
+// two control planes can: each id has one winner, and nobody fails.
+func crossed(t *testing.T, e Engine) {
+	s := e.Open(t)
+	o := organization(t, s, 1)
+	const rivals, size = 8, 40
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	winners := map[canon.UUID][]canon.UUID{} // of a request id
+	for i := range rivals {
+		group.Go(func() {
+			var decisions []byte
+			for j := range byte(size) {
+				if i%2 == 1 {
+					j = size - 1 - j
+				}
+				decisions = append(decisions, j+1)
+			}
+			b := batch(o.ID, uint64(i+1), decisions...)
+			for j := range b.Decisions {
+				b.Decisions[j].ID[1] = byte(i + 1)
+			}
+			out, err := s.Commit(context.Background(), []store.CommitBatch{b})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for j, c := range out[0] {
+				if c.Won {
+					winners[b.Decisions[j].RequestID] = append(winners[b.Decisions[j].RequestID], c.Stored.ID)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for b := range byte(size) {
+		request := id(b + 1)
+		d, err := s.DecisionByRequest(t.Context(), keyID(1), request)
+		must(t, err)
+		if len(winners[request]) != 1 || winners[request][0] != d.ID {
+			t.Errorf("request %d: %v won, %v is stored", b, winners[request], d.ID)
+		}
+	}
+}
+
+// Text of callers is kept as it came: a row that an engine refused would fail
+// everybody's commit.
+func anyText(t *testing.T, e Engine) {
+	s := e.Open(t)
+	o := organization(t, s, 1)
+	const text = "a\x00b\xffc \\x41 \u00e9\U0001f511'\""
+	b := batch(o.ID, 1, 101)
+	b.Decisions[0].Explanation, b.Wallets[0].Label = text, text
+	_, err := s.Commit(t.Context(), []store.CommitBatch{b})
+	must(t, err)
+	d, err := s.Decision(t.Context(), o.ID, id(101))
+	must(t, err)
+	w, err := s.Wallet(t.Context(), o.ID, id(101))
+	must(t, err)
+	if d.Explanation != text || w.Label != text {
+		t.Fatalf("%q %q", d.Explanation, w.Label)
 	}
 }
 

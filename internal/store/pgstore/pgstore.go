@@ -1,0 +1,207 @@
+// Package pgstore is the store on a PostgreSQL server, which several control
+// planes may share.
+//
+// Durability: synchronous_commit is on for each session, so a commit is
+// flushed, and replicated where a standby is synchronous, before it is
+// acknowledged; a server that doesn't flush is refused. A connection lost
+// during COMMIT leaves the outcome unknown: the store looks it up before it
+// answers, see retry. Trust: none (package store). The role can add rows and
+// mark a grant as revoked; it can't change or delete what was stored.
+//
+// What it can't see: rows of a commit whose wait for the standby was cut short
+// are visible to readers before they are replicated. Such a commit isn't
+// acknowledged, but a fail-over may lose rows that somebody has read.
+package pgstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/sigilkeys/sigil/internal/store/sqlrows"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+//go:embed roles.sql
+var roles string
+
+// RolesSQL makes the roles and the schema, which have to be there before
+// Migrate. A superuser runs it once for a database.
+func RolesSQL() string { return roles }
+
+// Store implements store.Store.
+type Store struct {
+	*sqlrows.Rows
+
+	pool     *pgxpool.Pool
+	db       *sql.DB // the same connections, for sqlrows
+	patience time.Duration
+	attempt  time.Duration
+	careless bool // takes an unknown outcome for none: a canary of tests
+}
+
+// Open connects. The database must have been migrated to just this version,
+// and the role must be one that can't change what is stored.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	cfg, err := parse(c.DSN)
+	if err != nil {
+		return nil, err
+	}
+	cfg.AfterConnect = checkServer
+	return open(ctx, c, cfg)
+}
+
+func open(ctx context.Context, c Config, cfg *pgxpool.Config) (*Store, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s := &Store{pool: pool, db: stdlib.OpenDBFromPool(pool), patience: c.Patience, attempt: c.Attempt}
+	if s.patience == 0 {
+		s.patience = 15 * time.Second
+	}
+	if s.attempt == 0 {
+		s.attempt = 10 * time.Second
+	}
+	s.Rows = sqlrows.New(s.db, s.write, fault)
+	if err := errors.Join(s.checkVersion(ctx)); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.checkRole(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) checkVersion(ctx context.Context) error {
+	p, err := provider(s.db)
+	if err != nil {
+		return err
+	}
+	var has int64
+	err = s.pool.QueryRow(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&has)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42501") { // no such table, or not granted yet
+		has, err = 0, nil
+	}
+	newest := newest(p)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the database's version: %w", err)
+	case has > newest:
+		return newer(has, newest)
+	case has < newest:
+		return fmt.Errorf("the database has version %d, this program needs %d: run `sigil database migrate` as its owner", has, newest)
+	}
+	return nil
+}
+
+func newer(has, newest int64) error {
+	return fmt.Errorf("the database has version %d, made by a newer program; this one knows up to %d", has, newest)
+}
+
+// checkRole refuses a role that could rewrite history.
+func (s *Store) checkRole(ctx context.Context) error {
+	var can bool
+	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'))
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the role's privileges: %w", err)
+	case can:
+		return errors.New("the database role may change or delete what is stored: connect as sigil_app, or a member of it (`sigil database roles`)")
+	}
+	return nil
+}
+
+// Close closes all connections.
+func (s *Store) Close() error {
+	err := s.db.Close()
+	s.pool.Close()
+	return err
+}
+
+// Ready implements store.Store: connections are only made to a server that
+// takes writes, but one may have become a standby since.
+func (s *Store) Ready(ctx context.Context) error {
+	var readOnly string
+	if err := s.pool.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly != "off" {
+		s.pool.Reset()
+		return errors.New("the database takes no writes")
+	}
+	return nil
+}
+
+func provider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("migrate database: %w", err)
+	}
+	return p, nil
+}
+
+func newest(p *goose.Provider) int64 {
+	list := p.ListSources()
+	return list[len(list)-1].Version
+}
+
+// Migrate brings the database to this program's version, as the owner of the
+// schema; RolesSQL must have run. Two at once take turns. It returns the
+// version. A database that a newer program made is left alone.
+func Migrate(ctx context.Context, dsn string) (int64, error) {
+	cfg, err := parse(dsn)
+	if err != nil {
+		return 0, err
+	}
+	// An index over a large table takes its time.
+	if !strings.Contains(dsn, "statement_timeout") {
+		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"
+	}
+	db := stdlib.OpenDB(*cfg.ConnConfig, stdlib.OptionAfterConnect(checkServer))
+	defer db.Close()
+	var ready bool
+	if err := db.QueryRowContext(ctx, `SELECT to_regnamespace('sigil') IS NOT NULL AND to_regrole('sigil_app') IS NOT NULL`).Scan(&ready); err != nil {
+		return 0, fmt.Errorf("migrate database: %w", err)
+	}
+	if !ready {
+		return 0, errors.New("schema sigil or role sigil_app is missing: have an administrator run the output of `sigil database roles`")
+	}
+	turns, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return 0, err
+	}
+	p, err := provider(db, goose.WithSessionLocker(turns))
+	if err != nil {
+		return 0, err
+	}
+	switch has, err := p.GetDBVersion(ctx); {
+	case err != nil:
+		return 0, fmt.Errorf("migrate database: %w", err)
+	case has > newest(p):
+		return 0, newer(has, newest(p))
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return 0, fmt.Errorf("migrate database: %w", err)
+	}
+	return newest(p), nil
+}

@@ -1,0 +1,249 @@
+// Package pgtest runs a real PostgreSQL for a test, in a folder of its own,
+// and kills it the hard way. Servers end with the test.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Superuser is the role that may do anything.
+const Superuser = "postgres"
+
+// nobody runs the server where the test is root, which PostgreSQL refuses to be.
+const nobody = 65534
+
+// Options change a server; the zero value flushes as a real one does.
+type Options struct {
+	// TCP has it listen on loopback too, with the port that Address tells.
+	TCP bool
+	// Settings are "name=value" for the server's command line.
+	Settings []string
+}
+
+// Server is a running PostgreSQL.
+type Server struct {
+	t         testing.TB
+	opt       Options
+	bin       string // folder of its programs
+	dir       string // of data and socket
+	port      int
+	cmd       *exec.Cmd     // of the postmaster; nil when it isn't running
+	exited    chan struct{} // closed when cmd has ended
+	databases atomic.Int32
+}
+
+// Start starts an empty server. Without the programs, the test is skipped.
+func Start(t testing.TB, opt Options) *Server {
+	t.Helper()
+	s := &Server{t: t, opt: opt, bin: programs(t), port: 5432}
+	// Not t.TempDir: the server's user has to get through to it.
+	dir, err := os.MkdirTemp("", "sigil-pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dir = dir
+	t.Cleanup(func() { s.Kill(); _ = os.RemoveAll(dir) })
+	if opt.TCP {
+		s.port = freePort(t)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+	initdb.SysProcAttr, initdb.Dir = attributes(os.Geteuid() == 0), dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	s.Run()
+	return s
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// programs finds the folder of a server's programs.
+func programs(t testing.TB) string {
+	t.Helper()
+	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	slices.Reverse(candidates)
+	for _, dir := range append(candidates, "/opt/homebrew/bin", "/usr/local/bin", "/usr/bin") {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, "postgres")); err == nil {
+			return dir
+		}
+	}
+	t.Skip("PostgreSQL isn't installed: apt-get install postgresql")
+	return ""
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Run starts the server again after Kill, and waits until it answers.
+func (s *Server) Run() {
+	s.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		s.launch()
+		if s.answers(deadline) {
+			return
+		}
+		// Right after a kill, a child of the old server may still hold its
+		// shared memory, and the new one gives up at once.
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(s.logFile())
+			s.t.Fatalf("PostgreSQL doesn't come up:\n%s", log)
+		}
+		s.Kill()
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
+
+func (s *Server) launch() {
+	s.t.Helper()
+	args := []string{"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses="}
+	if s.opt.TCP {
+		args[len(args)-1] += "127.0.0.1"
+	}
+	if runtime.GOOS == "linux" {
+		// After a kill: flushing each file of the folder takes seconds.
+		args = append(args, "-c", "recovery_init_sync_method=syncfs")
+	}
+	for _, setting := range s.opt.Settings {
+		args = append(args, "-c", setting)
+	}
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), args...)
+	s.cmd.SysProcAttr, s.cmd.Dir = attributes(os.Geteuid() == 0), s.dir
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd, exited := s.cmd, make(chan struct{})
+	s.exited = exited
+	go func() { _ = cmd.Wait(); close(exited) }()
+}
+
+// answers waits for a first query, since the socket is there before that.
+func (s *Server) answers(deadline time.Time) bool {
+	for time.Now().Before(deadline) {
+		ctx, stop := context.WithTimeout(context.Background(), time.Second)
+		conn, err := pgx.Connect(ctx, s.DSN(Superuser, Superuser))
+		if err == nil {
+			err = errors.Join(conn.Ping(ctx), conn.Close(ctx))
+		}
+		stop()
+		if err == nil {
+			return true
+		}
+		select {
+		case <-s.exited:
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+// Kill ends the server's processes with SIGKILL, all of them: what they hadn't
+// given to the kernel is lost. Without a server running, it does nothing.
+func (s *Server) Kill() {
+	if s.cmd == nil {
+		return
+	}
+	// Stopped, the postmaster starts no more children while they are listed.
+	pid := s.cmd.Process.Pid
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, field := range strings.Fields(string(list)) {
+		if child, err := strconv.Atoi(field); err == nil && child > 1 {
+			_ = syscall.Kill(child, syscall.SIGKILL)
+		}
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+	s.cmd = nil
+}
+
+// DSN names the server by its socket.
+func (s *Server) DSN(role, database string) string {
+	q := url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}, "user": {role}}
+	return "postgres:///" + database + "?" + q.Encode()
+}
+
+// Address is host:port of a server with Options.TCP.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// Socket is the path of its Unix socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port)) }
+
+// Exec runs SQL as the superuser.
+func (s *Server) Exec(database, text string) {
+	s.t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.DSN(Superuser, database))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, text); err != nil {
+		s.t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// Value runs a query of one row and column as the superuser.
+func (s *Server) Value(database, query string) string {
+	s.t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.DSN(Superuser, database))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var out string
+	if err := conn.QueryRow(ctx, query).Scan(&out); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	return out
+}
+
+// NewDatabase makes an empty database and returns its name.
+func (s *Server) NewDatabase() string {
+	s.t.Helper()
+	name := fmt.Sprintf("sigil%d", s.databases.Add(1))
+	s.Exec(Superuser, "CREATE DATABASE "+name)
+	return name
+}
