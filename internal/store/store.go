@@ -112,6 +112,31 @@ type Evidence struct {
 	Stored    time.Time
 }
 
+// Ledger is how far the log of an organisation's decisions has come.
+type Ledger struct {
+	Organization canon.UUID
+	Size         uint64 // leaves
+	Note         string // newest checkpoint, "" before the first
+	Noted        uint64 // leaves that it covers
+}
+
+// Tile holds up to 256 neighbouring hashes of a ledger's tree, as in C2SP's
+// tlog-tiles: number Index of a level, of which level 0 has the leaves' hashes
+// and each further one the roots of the full tiles below.
+type Tile struct {
+	Level  int
+	Index  uint64
+	Hashes []byte // 32 bytes each
+}
+
+// Growth is what a fold adds to one ledger.
+type Growth struct {
+	Organization canon.UUID
+	From         uint64       // the size before
+	Receipts     []canon.UUID // of the decisions that are added, in order
+	Tiles        []Tile       // those that are new or longer
+}
+
 // Page selects rows of a list.
 type Page struct{ Limit, Offset int }
 
@@ -142,6 +167,26 @@ type Store interface {
 	DecisionByIdempotency(ctx context.Context, keyID string, digest [32]byte) (*Decision, error)
 	Decision(ctx context.Context, org, id canon.UUID) (*Decision, error)
 	Batch(ctx context.Context, row int64) (*Batch, error)
+
+	// Unfolded returns rows of batches whose decisions are in no ledger yet,
+	// oldest first. Commit puts a batch there.
+	Unfolded(ctx context.Context, limit int) ([]int64, error)
+	// DecisionsOf returns a batch's stored decisions in order.
+	DecisionsOf(ctx context.Context, batch int64) ([]Decision, error)
+	// Fold takes batches into ledgers in one transaction. ErrExists: another
+	// fold was faster with one of the batches or ledgers, and nothing happened.
+	Fold(ctx context.Context, batches []int64, ledgers []Growth) error
+	Ledger(ctx context.Context, org canon.UUID) (*Ledger, error)
+	// Unnoted returns ledgers that are longer than their checkpoint.
+	Unnoted(ctx context.Context, limit int) ([]Ledger, error)
+	// PutNote stores a checkpoint; one that covers no more than the stored one
+	// is dropped.
+	PutNote(ctx context.Context, org canon.UUID, size uint64, note string) error
+	Tile(ctx context.Context, org canon.UUID, level int, index uint64) (*Tile, error)
+	// Entries returns a ledger's decisions from an index on.
+	Entries(ctx context.Context, org canon.UUID, from uint64, limit int) ([]Decision, error)
+	// EntryOf returns the index of a receipt's decision.
+	EntryOf(ctx context.Context, org, receipt canon.UUID) (uint64, error)
 
 	// PutEvidence archives evidence; again is no error.
 	PutEvidence(ctx context.Context, e *Evidence) error

@@ -44,6 +44,8 @@ WITH b AS (
     AS x(id, organization_id, record, label, receipt, created, decision, idx, instance, number)
   JOIN b ON b.instance = x.instance AND b.number = x.number
   JOIN d ON d.id = x.decision AND d.batch = b.id AND d.idx = x.idx
+), u AS (
+  INSERT INTO unfolded (batch) SELECT id FROM b
 )
 SELECT b.instance, b.number, b.id, d.idx FROM b LEFT JOIN d ON d.batch = b.id`
 

@@ -6,7 +6,8 @@
 // acknowledged; a server that doesn't flush is refused. A connection lost
 // during COMMIT leaves the outcome unknown: the store looks it up before it
 // answers, see retry. Trust: none (package store). The role can add rows and
-// mark a grant as revoked; it can't change or delete what was stored.
+// mark a grant as revoked; it can't change or delete what was stored, but for
+// the ledgers' heads and tiles, which follow from it.
 //
 // What it can't see: rows of a commit whose wait for the standby was cut short
 // are visible to readers before they are replicated. Such a commit isn't
@@ -113,10 +114,12 @@ func newer(has, newest int64) error {
 	return fmt.Errorf("the database has version %d, made by a newer program; this one knows up to %d", has, newest)
 }
 
-// checkRole refuses a role that could rewrite history.
+// checkRole refuses a role that could rewrite history. The ledgers' heads and
+// tiles grow in place; they follow from the decisions and are signed besides.
 func (s *Store) checkRole(ctx context.Context) error {
 	var can bool
-	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'))
+	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid,
+			CASE WHEN c.relname IN ('unfolded', 'ledgers', 'ledger_tiles') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can)
 	switch {
 	case err != nil:

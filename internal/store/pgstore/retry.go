@@ -34,7 +34,7 @@ func judge(err error, committing bool) verdict {
 	switch {
 	case errors.Is(err, errWarned):
 		return unknown
-	case errors.Is(err, errRolledBack), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, errRolledBack), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrExists):
 		return final
 	case errors.As(err, &pg):
 		return judgeCode(pg.Code, committing)
@@ -71,7 +71,7 @@ func departed(err error) bool {
 
 func exists(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505"
+	return errors.Is(err, store.ErrExists) || errors.As(err, &pg) && pg.Code == "23505"
 }
 
 // fault translates an error for callers of the store.

@@ -21,7 +21,7 @@ func (s *Store) Commit(ctx context.Context, batches []store.CommitBatch) ([][]st
 			tx: tx, decision: tx.StmtContext(ctx, s.stmt.insertDecision), wallet: tx.StmtContext(ctx, s.stmt.insertWallet),
 			byRequest: tx.StmtContext(ctx, s.stmt.txByRequest), byIdempotency: tx.StmtContext(ctx, s.stmt.txByIdempotency),
 		}
-		batch := tx.StmtContext(ctx, s.stmt.insertBatch)
+		batch, unfolded := tx.StmtContext(ctx, s.stmt.insertBatch), tx.StmtContext(ctx, s.stmt.insertUnfolded)
 		out = make([][]store.Commit, len(batches))
 		for i := range batches {
 			b := &batches[i]
@@ -32,6 +32,9 @@ func (s *Store) Commit(ctx context.Context, batches []store.CommitBatch) ([][]st
 			row, err := res.LastInsertId()
 			if err != nil {
 				return err
+			}
+			if _, err := unfolded.ExecContext(ctx, row); err != nil {
+				return fmt.Errorf("insert batch: %w", err)
 			}
 			if out[i], err = c.decisions(ctx, row, b); err != nil {
 				return err

@@ -10,8 +10,8 @@ import (
 
 // statements are those of Commit, prepared once on the write connection.
 type statements struct {
-	insertBatch, insertDecision, insertWallet *sql.Stmt
-	txByRequest, txByIdempotency              *sql.Stmt
+	insertBatch, insertUnfolded, insertDecision, insertWallet *sql.Stmt
+	txByRequest, txByIdempotency                              *sql.Stmt
 }
 
 func (s *statements) prepare(ctx context.Context, w *sql.DB) error {
@@ -20,6 +20,7 @@ func (s *statements) prepare(ctx context.Context, w *sql.DB) error {
 		text string
 	}{
 		{&s.insertBatch, `INSERT INTO batches (instance, number, signed, hashes) VALUES ($1, $2, $3, $4)`},
+		{&s.insertUnfolded, `INSERT INTO unfolded (batch) VALUES ($1)`},
 		{&s.insertDecision, `INSERT INTO decisions (` + sqlrows.DecisionColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`},
 		{&s.insertWallet, `INSERT INTO wallets (id, organization_id, record, label, receipt, created) VALUES ($1, $2, $3, $4, $5, $6)`},
 		{&s.txByRequest, sqlrows.ByRequest},
