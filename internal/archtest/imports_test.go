@@ -49,6 +49,7 @@ func ranks() map[string]int {
 		"internal/store/pgtest":      70,
 		"internal/store/storetest":   70,
 		"internal/signing":           70,
+		"internal/ledger":            70,
 		"internal/org":               80,
 		"internal/server":            90,
 

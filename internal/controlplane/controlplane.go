@@ -19,6 +19,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/ledger"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
@@ -86,6 +87,8 @@ func Run(ctx context.Context, cfg Config) error {
 	var background sync.WaitGroup
 	background.Go(func() { committer.Run(bctx) })
 	background.Go(func() { link.Run(bctx) })
+	sequencer := &ledger.Sequencer{Store: st, Signer: link, Log: cfg.Log}
+	background.Go(func() { sequencer.Run(bctx) })
 	defer background.Wait()
 	defer stop()
 	return listen(ctx, &cfg, srv)
