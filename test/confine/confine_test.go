@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/image"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -47,7 +49,7 @@ func startTraced(t *testing.T, program, config string) *traced {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	p.cmd = exec.Command(strace(t), "-f", "-qq", "-s", "300", "-e", watched, "-o", p.file, program, "--config", config)
+	p.cmd = exec.Command(strace(t), "-f", "-ttt", "-qq", "-s", "300", "-e", watched, "-o", p.file, program, "--config", config)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -128,7 +130,7 @@ func TestWholeSession(t *testing.T) {
 	}
 	p := startTraced(t, program, config)
 	s := stack.Start(t, stack.Options{Cloud: sim, Digest: i.Digest, TEE: c.Listen})
-	session(t, s)
+	challenge, without := attested(t, s, session(t, s))
 	trace := p.stop(t)
 
 	a := &allowed{listens: c.Listen, connects: []string{c.LauncherSocket, hostOf(t, c.STSURL), hostOf(t, c.KMSURL)}, reads: []string{
@@ -137,6 +139,12 @@ func TestWholeSession(t *testing.T) {
 	}}
 	if n := strings.Count(trace, "\n"); n < 100 || !strings.Contains(trace, "connect(") || !strings.Contains(trace, "openat(") {
 		t.Fatalf("canary: a trace of %d lines is none of a session:\n%.2000s", n, trace)
+	}
+	if n := dials(t, trace, c.LauncherSocket, challenge); n != 1 {
+		t.Errorf("the trace shows %d questions to the launcher for one challenge", n)
+	}
+	if n := dials(t, trace, c.LauncherSocket, without); n != 0 {
+		t.Errorf("canary: %d questions to the launcher without a challenge", n)
 	}
 	for _, line := range a.faults(trace) {
 		t.Error(line)
@@ -153,7 +161,52 @@ func hostOf(t *testing.T, raw string) string {
 	return strings.Replace(u.Host, "localhost", "127.0.0.1", 1)
 }
 
-func session(t *testing.T, s *stack.Stack) {
+// span is a stretch of time in which something was asked of the workload.
+type span struct{ from, to time.Time }
+
+func during(what func()) span {
+	from := time.Now()
+	what()
+	return span{from, time.Now()}
+}
+
+// attested has the workload attested for a challenge, whose answer the SDK
+// checks, and then asks for evidence without one. It returns when.
+func attested(t *testing.T, s *stack.Stack, token *authority.Token) (challenge, without span) {
+	t.Helper()
+	c, err := client.New(client.Config{BaseURL: s.API.URL, SecretKey: token.Reveal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge = during(func() {
+		if _, err := c.Attestation(t.Context()); err != nil {
+			t.Error("attestation for a challenge:", err)
+		}
+	})
+	return challenge, during(func() { s.Do(s.Request(token, "GET", "/v1/attestation", ""), 200, nil) })
+}
+
+// dials counts the connections to a socket in a stretch of a trace.
+func dials(t *testing.T, trace, socket string, in span) (n int) {
+	t.Helper()
+	for line := range strings.Lines(trace) {
+		m := call.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil || m[2] != "connect" || address(m[3]) != socket {
+			continue
+		}
+		at, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatalf("a line without a time: %s", line)
+		}
+		if when := time.UnixMicro(int64(at * 1e6)); when.After(in.from) && when.Before(in.to) {
+			n++
+		}
+	}
+	return n
+}
+
+// session uses what the API has, and returns the key it used.
+func session(t *testing.T, s *stack.Stack) *authority.Token {
 	t.Helper()
 	token := s.NewKey(s.NewOwner(), nil)
 	for range 3 {
@@ -167,8 +220,7 @@ func session(t *testing.T, s *stack.Stack) {
 		}
 		s.Do(s.Request(token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","message_encoding":"hex","message":"%064d"}`, w.ID, 1)), 403, nil)
 	}
-	var a api.Attestation
-	s.Do(s.Request(token, "GET", "/v1/attestation", ""), 200, &a)
+	return token
 }
 
 // The trace of programs that do what the workload may not, and lines of calls

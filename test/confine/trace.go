@@ -30,7 +30,7 @@ func harmless() []string {
 }
 
 var (
-	call    = regexp.MustCompile(`^(?:\d+ +)?([a-z0-9_]+)\((.*)$`)
+	call    = regexp.MustCompile(`^(?:\d+ +)?(?:(\d+\.\d+) )?([a-z0-9_]+)\((.*)$`) // process, time, name, arguments
 	quoted  = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`)
 	inet    = regexp.MustCompile(`sin6?_port=htons\((\d+)\)`)
 	inetIP  = regexp.MustCompile(`inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"`)
@@ -47,7 +47,7 @@ func (a *allowed) faults(trace string) []string {
 		if m == nil || strings.Contains(line, "resumed>") {
 			continue // signals, exits, and ends of calls whose begin was judged
 		}
-		name, args := m[1], m[2]
+		name, args := m[2], m[3]
 		if name == "execve" {
 			if execs++; execs == 1 {
 				continue // the program itself
