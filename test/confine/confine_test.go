@@ -1,8 +1,6 @@
 package confine
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -19,7 +17,6 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/authority"
-	"github.com/sigilkeys/sigil/internal/image"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -57,15 +54,8 @@ func startTraced(t *testing.T, program, config string) *traced {
 	}
 	// The whole group: a program outlives its tracer. Gone already is as good.
 	t.Cleanup(func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
-	for range 1500 {
-		if b, _ := os.ReadFile(p.out); strings.Contains(string(b), `"msg":"serving"`) {
-			return p
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	b, _ := os.ReadFile(p.out)
-	t.Fatalf("it doesn't serve: %s", b)
-	return nil
+	awaitServing(t, p.out)
+	return p
 }
 
 // stop ends the workload as an operator does, and returns the trace.
@@ -96,45 +86,16 @@ func (p *traced) stop(t *testing.T) string {
 // TestWholeSession traces the workload from its start to its end: attestation,
 // an organisation, wallets, signatures on both curves, a denial, challenges.
 func TestWholeSession(t *testing.T) {
-	dir := t.TempDir()
-	program := filepath.Join(dir, "sigil-tee")
-	build := exec.Command("go", "build", "-o", program, "./cmd/sigil-tee")
-	build.Dir, build.Env = "../..", append(os.Environ(), "GOEXPERIMENT=runtimesecret", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	strace(t)
-	sim := stack.NewCloud(t, stack.MadeUpDigest("none yet"))
-	c, _ := stack.Config(t, sim, false) // no DEK cache: the KMS is asked each time
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Listen = l.Addr().String()
-	l.Close()
-	raw, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "tee.json")
-	bin, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i, err := image.New(bin, raw, runtime.GOARCH)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(config, raw, 0o600), sim.SetImageDigest(i.Digest), sim.AdmitRelease(i.Digest)); err != nil {
-		t.Fatal(err)
-	}
-	p := startTraced(t, program, config)
-	s := stack.Start(t, stack.Options{Cloud: sim, Digest: i.Digest, TEE: c.Listen})
+	w := place(t, build(t, nil))
+	p := startTraced(t, w.program, w.file)
+	s := w.control(t)
 	challenge, without := attested(t, s, session(t, s))
 	trace := p.stop(t)
 
+	c := w.config
 	a := &allowed{listens: c.Listen, connects: []string{c.LauncherSocket, hostOf(t, c.STSURL), hostOf(t, c.KMSURL)}, reads: []string{
-		config, "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/proc/sys/net/core/somaxconn", "/sys/fs/cgroup/", "/proc/self/mountinfo", "/proc/self/cgroup",
+		w.file, "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/proc/sys/net/core/somaxconn", "/sys/fs/cgroup/", "/proc/self/mountinfo", "/proc/self/cgroup",
 		"/etc/localtime", // which the image hasn't
 	}}
 	if n := strings.Count(trace, "\n"); n < 100 || !strings.Contains(trace, "connect(") || !strings.Contains(trace, "openat(") {

@@ -1,7 +1,8 @@
 // Package confine tests what the TEE workload asks of the operating system: in
 // a whole session under strace it opens no file for writing, reads what it is
 // known to read, talks to the addresses of its configuration alone, and starts
-// no program.
+// no program. In a network namespace where every packet is read it sends none
+// elsewhere.
 package confine
 
 import (
