@@ -92,11 +92,19 @@ func place(t *testing.T, program string) *placed {
 	}
 	p.config.Listen = l.Addr().String()
 	l.Close()
+	p.measure(t)
+	return p
+}
+
+// measure writes the configuration, and has the cloud run and admit the image
+// of it and the program.
+func (p *placed) measure(t *testing.T) {
+	t.Helper()
 	raw, err := json.Marshal(p.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin, err := os.ReadFile(program)
+	bin, err := os.ReadFile(p.program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +116,6 @@ func place(t *testing.T, program string) *placed {
 	if err := errors.Join(os.WriteFile(p.file, raw, 0o600), p.sim.SetImageDigest(i.Digest), p.sim.AdmitRelease(i.Digest)); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // control starts a control plane for the running workload.

@@ -10,7 +10,7 @@ import (
 const roleVar = "SIGIL_CONFINE_ROLE"
 
 func TestMain(m *testing.M) {
-	role := map[string]func() error{"warden": runWarden}[os.Getenv(roleVar)]
+	role := map[string]func() error{"warden": runWarden, "keeper": runKeeper}[os.Getenv(roleVar)]
 	if role == nil {
 		os.Exit(m.Run())
 	}

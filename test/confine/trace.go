@@ -2,7 +2,8 @@
 // a whole session under strace it opens no file for writing, reads what it is
 // known to read, talks to the addresses of its configuration alone, and starts
 // no program. In a network namespace where every packet is read it sends none
-// elsewhere.
+// elsewhere. No process of its own user or another reads its memory, and it
+// leaves no core.
 package confine
 
 import (
