@@ -19,6 +19,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -30,11 +31,13 @@ type scene struct {
 	client *client.Client
 	one    *api.Wallet
 	two    *api.Wallet
+	said   *secrets.Buffer // log and refusals of the control plane
 }
 
 func newScene(t *testing.T, opt stack.Options) *scene {
 	t.Helper()
-	s := &scene{Stack: stack.Start(t, opt)}
+	said := listen(&opt)
+	s := &scene{Stack: stack.Start(t, opt), said: said}
 	s.owner = s.NewOwner()
 	s.token = s.NewKey(s.owner, nil)
 	var err error
@@ -45,6 +48,7 @@ func newScene(t *testing.T, opt stack.Options) *scene {
 	for _, w := range []*api.Wallet{s.one, s.two} {
 		s.Do(s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`), 201, w)
 	}
+	s.quiet(t)
 	return s
 }
 

@@ -196,10 +196,10 @@ func TestTapeOfTheLink(t *testing.T) {
 	}
 	noSecrets(t, s, everything)
 	x := secretsOf(t, s)
-	if found := x.find(everything); len(found) > 0 {
-		t.Error("in the recording:", found)
+	if found, err := x.Find(everything); err != nil || len(found) > 0 {
+		t.Error("in the recording:", found, err)
 	}
-	t.Logf("%d requests and %d frames, %d bytes, searched for %d secrets", len(requests), len(tape), len(everything), len(x))
+	t.Logf("%d requests and %d frames, %d bytes, searched for %d secrets", len(requests), len(tape), len(everything), x.Len())
 
 	rows := decided(t, dir)
 	a := &attacker{t: t, s: s, seen: map[[32]byte]bool{}}

@@ -1,6 +1,6 @@
 // Package scan looks for secrets in the memory of another process.
 //
-// A secret of 32 bytes is looked for in the 12 forms in which code keeps or
+// A secret of 32 bytes is looked for in the 14 forms in which code keeps or
 // prints it (see Encodings), and each form also by halves, since part of a key
 // may survive where the rest was overwritten. One pass over the memory finds
 // all of them: a filter over 8-byte windows rejects nearly every position, at
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"crypto/sha512"
@@ -41,7 +42,7 @@ type Encoding struct {
 	forms func(b []byte) [][]byte
 }
 
-// Encodings returns the 12 forms.
+// Encodings returns the 14 forms.
 func Encodings() []Encoding {
 	return []Encoding{
 		{"raw", one(slices.Clone[[]byte])},   // big-endian scalar, seed, DEK, AES round keys 0 and 1
@@ -56,6 +57,8 @@ func Encodings() []Encoding {
 		{"HEX", one(upperHex)},               // upper case
 		{"base64", base64Forms},              // standard and URL alphabets, at the three alignments
 		{"decimal", one(func(b []byte) []byte { return []byte(new(big.Int).SetBytes(b).String()) })}, // big.Int, JSON, logs
+		{"list", lists},         // of bytes: %v, a JSON array, %#v and % x
+		{"quoted", quotedTexts}, // %q, text logs of strings; that once more, in JSON
 	}
 }
 
@@ -119,6 +122,28 @@ func expansion(b []byte) [][]byte {
 	reduced.Mod(reduced, l)
 	low := reduced.FillBytes(make([]byte, 32))
 	return [][]byte{h[:32], plain, h[32:], reversed(low), limbs(52, 8)(scalar), limbs(52, 8)(low)}
+}
+
+// lists are the bytes one by one, as fmt and encoding/json print arrays.
+func lists(b []byte) [][]byte {
+	var out [][]byte
+	for _, style := range [][2]string{{"%d", " "}, {"%d", ","}, {"%d", ", "}, {"%#x", ", "}, {"%02x", " "}, {"%02x", ":"}} {
+		var text []byte
+		for i, c := range b {
+			if i > 0 {
+				text = append(text, style[1]...)
+			}
+			text = fmt.Appendf(text, style[0], c)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func quotedTexts(b []byte) [][]byte {
+	q := strconv.Quote(string(b))
+	q = q[1 : len(q)-1]
+	return [][]byte{[]byte(q), []byte(strings.NewReplacer("\\", "\\\\", "\"", "\\\"").Replace(q))}
 }
 
 func hexText(b []byte) []byte  { return []byte(hex.EncodeToString(b)) }

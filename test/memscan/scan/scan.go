@@ -131,6 +131,13 @@ func (s *Scanner) File(path string) (*Report, error) {
 	return r, nil
 }
 
+// Bytes scans b; a hit's address is an offset.
+func (s *Scanner) Bytes(b []byte) []Hit {
+	r := &Report{}
+	_ = s.region(bytes.NewReader(b), 0, uint64(len(b)), "", r) // of memory it never fails
+	return r.Hits
+}
+
 // mapping scans one line of the maps file.
 func (s *Scanner) mapping(mem io.ReaderAt, line string, r *Report) error {
 	fields := strings.Fields(line)
