@@ -90,8 +90,10 @@ func TestWholeSession(t *testing.T) {
 	w := place(t, build(t, nil))
 	p := startTraced(t, w.program, w.file)
 	s := w.control(t)
-	challenge, without := attested(t, s, session(t, s))
+	u := session(t, s)
+	challenge, without := attested(t, s, u.token)
 	trace := p.stop(t)
+	w.quiet(t, s, u, p.out)
 
 	c := w.config
 	a := &allowed{listens: c.Listen, connects: []string{c.LauncherSocket, hostOf(t, c.STSURL), hostOf(t, c.KMSURL)}, reads: []string{
@@ -166,10 +168,12 @@ func dials(t *testing.T, trace, socket string, in span) (n int) {
 	return n
 }
 
-// session uses what the API has, and returns the key it used.
-func session(t *testing.T, s *stack.Stack) *authority.Token {
+// session uses what the API has.
+func session(t *testing.T, s *stack.Stack) *parties {
 	t.Helper()
-	token := s.NewKey(s.NewOwner(), nil)
+	u := &parties{owner: s.NewOwner()}
+	u.token = s.NewKey(u.owner, nil)
+	token := u.token
 	for range 3 {
 		var w api.Wallet
 		s.Do(s.Request(token, "POST", "/v1/s2s/wallets", `{}`), 201, &w)
@@ -181,7 +185,7 @@ func session(t *testing.T, s *stack.Stack) *authority.Token {
 		}
 		s.Do(s.Request(token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","message_encoding":"hex","message":"%064d"}`, w.ID, 1)), 403, nil)
 	}
-	return token
+	return u
 }
 
 // The trace of programs that do what the workload may not, and lines of calls

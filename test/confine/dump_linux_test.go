@@ -221,13 +221,17 @@ func TestNoCore(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGABRT, syscall.SIGQUIT} {
 		for name, program := range map[string]string{"hardened": hardened, "canary": open} {
 			t.Run(fmt.Sprint(name, " ", signal), func(t *testing.T) {
-				k, _ := kept(t, place(t, program))
+				p := place(t, program)
+				k, dir := kept(t, p)
+				s := p.control(t)
+				u := session(t, s)
 				var e ended
 				k.ask(t, &e, "signal", int(signal))
 				t.Logf("%s; core %v, files %q", e.Status, e.Core, e.Files)
 				if canary := name == "canary"; e.Core != canary || !canary && len(e.Files) > 0 {
 					t.Errorf("core %v, files %q", e.Core, e.Files)
 				}
+				p.quiet(t, s, u, filepath.Join(dir, "out")) // stacks of a crash, with arguments
 			})
 		}
 	}

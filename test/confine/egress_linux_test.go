@@ -116,8 +116,10 @@ func TestTalksToItsConfigurationAlone(t *testing.T) {
 	p := place(t, build(t, nil))
 	n := startNamespaced(t, p)
 	s := p.control(t)
-	attested(t, s, session(t, s))
+	u := session(t, s)
+	attested(t, s, u.token)
 	o := n.stop(t)
+	p.quiet(t, s, u, n.output)
 	allowed := []string{hostOf(t, p.config.STSURL), hostOf(t, p.config.KMSURL), p.config.Listen}
 	for _, at := range allowed {
 		if o.Tried["tcp "+at] == 0 {
@@ -130,9 +132,11 @@ func TestTalksToItsConfigurationAlone(t *testing.T) {
 	t.Logf("%v", o.Tried)
 }
 
-// Canary: a workload that serves as well and calls elsewhere once.
+// Canary: a workload that serves as well, calls elsewhere once, and prints the
+// keys that it joins.
 func TestCallsElsewhereAreSeen(t *testing.T) {
-	p := place(t, build(t, edits{"cmd/sigil-tee/serve.go": {
+	const join = "	subtle.XORBytes(key[:], tee[:], provider[:])"
+	p := place(t, build(t, edits{"internal/sealed/sealed.go": {join, join + "\n	fmt.Fprintf(os.Stderr, \"joined %x\\n\", key[:])", `	"fmt"`, "	\"fmt\"\n	\"os\""}, "cmd/sigil-tee/serve.go": {
 		`	"log/slog"`, `	"log/slog"
 	"net"`,
 		`	log.Info("serving"`, `	for _, at := range []string{"tcp 203.0.113.9:443", "tcp 169.254.169.254:80", "tcp [2001:db8::9]:443", "tcp 127.0.0.1:1", "udp 203.0.113.9:4433", "udp [2001:db8::9]:53"} {
@@ -148,8 +152,11 @@ func TestCallsElsewhereAreSeen(t *testing.T) {
 	}}))
 	n := startNamespaced(t, p)
 	s := p.control(t)
-	session(t, s)
+	u := session(t, s)
 	o := n.stop(t)
+	if said := p.said(t, s, u, n.output); !slices.ContainsFunc(said, func(name string) bool { return strings.HasPrefix(name, "wallet ") }) {
+		t.Errorf("no key is found in what the workload printed: %v", said)
+	}
 	found := strings.Join(o.elsewhere(hostOf(t, p.config.STSURL), hostOf(t, p.config.KMSURL), p.config.Listen), "\n") + "\n"
 	for _, at := range []string{"tcp 203.0.113.9:443", "tcp 169.254.169.254:80", "tcp [2001:db8::9]:443", "tcp 127.0.0.1:1", "udp 203.0.113.9:4433", "udp [2001:db8::9]:53"} {
 		if !strings.Contains(found, at+"\n") {

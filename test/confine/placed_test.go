@@ -3,6 +3,7 @@ package confine
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
 	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -77,7 +79,8 @@ type placed struct {
 	sim             *cloudsim.Sim
 	config          *workload.Config
 	program, digest string
-	file            string // the configuration
+	file            string         // the configuration
+	log             secrets.Buffer // the control plane's
 }
 
 // place gives a program a cloud and a configuration without a DEK cache: the
@@ -121,7 +124,8 @@ func (p *placed) measure(t *testing.T) {
 // control starts a control plane for the running workload.
 func (p *placed) control(t *testing.T) *stack.Stack {
 	t.Helper()
-	return stack.Start(t, stack.Options{Cloud: p.sim, Digest: p.digest, TEE: p.config.Listen})
+	return stack.Start(t, stack.Options{Cloud: p.sim, Digest: p.digest, TEE: p.config.Listen,
+		Log: slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 }
 
 // awaitServing waits until a workload says in the file of its output that it
