@@ -15,6 +15,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -51,6 +52,10 @@ func start(t *testing.T, sim *cloudsim.Sim, edit func(*workload.Config)) (stdout
 	var errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = out, &errs
 	err = cmd.Run()
+	// However it ended, it has said no token that it held.
+	if found, err := (&secrets.Set{}).Log(append(out.buf.Bytes(), errs.Bytes()...)); err != nil || len(found) > 0 {
+		t.Errorf("it said %v (%v)", found, err)
+	}
 	return out.buf.String(), errs.String(), err
 }
 

@@ -89,6 +89,7 @@ func TestKillUnderLoad(t *testing.T) {
 	l.report(t, recoveries)
 	l.verify(t, data, s.Info().OrganizationID)
 	noneHalfMade(t, filepath.Join(data, "db"))
+	nothingSaid(t, s, data, &l.heard)
 }
 
 func newLoad(t *testing.T, s *devstack.Stack) *load {

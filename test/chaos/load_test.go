@@ -16,6 +16,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/test/secrets"
 )
 
 // sent is one signed request, which is only ever sent as it is.
@@ -36,8 +37,9 @@ type load struct {
 	base string
 	key  ed25519.PrivateKey
 
-	resent  atomic.Int64 // sends after the first
-	refused atomic.Int64 // requests given up after their window
+	heard   secrets.Buffer // refusals and errors
+	resent  atomic.Int64   // sends after the first
+	refused atomic.Int64   // requests given up after their window
 
 	mu         sync.Mutex // guards the fields below
 	wallets    []string
@@ -145,7 +147,10 @@ func (l *load) acknowledge(a acknowledged) {
 
 func (l *load) count(err error, reply []byte) {
 	code := "connection"
-	if err == nil {
+	if err != nil {
+		_, _ = fmt.Fprintln(&l.heard, err)
+	} else {
+		_, _ = l.heard.Write(reply)
 		var e struct {
 			Error struct {
 				Code string `json:"code"`

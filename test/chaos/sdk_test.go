@@ -18,6 +18,7 @@ import (
 
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/devstack"
+	"github.com/sigilkeys/sigil/test/secrets"
 )
 
 // proved is an operation that the SDK acknowledged: it verified the answer.
@@ -31,6 +32,7 @@ type proved struct {
 // sdkLoad is what clients of the Go SDK did and heard.
 type sdkLoad struct {
 	base, secret string
+	heard        secrets.Buffer // errors
 
 	mu      sync.Mutex // guards the fields below
 	wallets []string
@@ -49,6 +51,7 @@ func (l *sdkLoad) newClient() (*client.Client, error) {
 func (l *sdkLoad) passes(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	_, _ = fmt.Fprintf(&l.heard, "%v %+v\n", err, err)
 	var api *client.APIError
 	var broken *client.VerificationError
 	var argument *client.ArgumentError
@@ -254,6 +257,7 @@ func TestKillUnderSDKLoad(t *testing.T) {
 		t.Error(err)
 	}
 	noneHalfMade(t, filepath.Join(data, "db"))
+	nothingSaid(t, s, data, &l.heard)
 }
 
 // finish checks all that was acknowledged, with a client that has seen none
