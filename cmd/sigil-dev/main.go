@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/sigilkeys/sigil/internal/devstack"
@@ -67,6 +68,10 @@ func flags(name string, cfg *devstack.Config, stderr io.Writer) *flag.FlagSet {
 	}
 	f.StringVar(&cfg.Data, "data", "", "`folder` of the stack; made if it isn't there, used again if it is")
 	f.StringVar(&cfg.Hardware, "hardware", "sev", "TEE that the emulated cloud claims to be: sev, sev-snp or tdx")
+	f.Func("accept-hardware", "`kinds` of TEE that the organisation accepts, as --hardware with commas between; default all; a folder keeps its first", func(v string) error {
+		cfg.AcceptHardware = strings.Split(v, ",")
+		return nil
+	})
 	f.IntVar(&cfg.Port, "port", 0, "`port` of the API; 0 takes that of the earlier start, or a free one")
 	f.StringVar(&cfg.TEEBinary, "tee-binary", beside("sigil-tee"), "`path` of sigil-tee")
 	f.StringVar(&cfg.SigilBinary, "sigil-binary", beside("sigil"), "`path` of sigil")

@@ -42,6 +42,11 @@ type Config struct {
 	Hardware    string // sev, sev-snp or tdx; default sev
 	Port        int    // of the API; 0: that of the earlier start, or a free one
 
+	// AcceptHardware are the kinds of TEE that the organisation's genesis
+	// accepts, as in Hardware; none given: all. A folder keeps what it was made
+	// with.
+	AcceptHardware []string
+
 	// NoDEKCache makes every signature ask both KMS keys. It is measured: a
 	// folder keeps what it was made with.
 	NoDEKCache bool
@@ -98,6 +103,9 @@ type Stack struct {
 	info  Info
 	image string // digest of the workload's image
 
+	model    string   // hwmodel of the emulated machine
+	accepted []string // those that a new organisation accepts; none: all
+
 	devMu     sync.Mutex // held while dev.json is written; guards published
 	published bool       // dev.json may be there
 }
@@ -119,6 +127,16 @@ func Up(ctx context.Context, cfg Config) (*Stack, error) {
 		return nil, errors.Join(errors.New("no data folder given"), err)
 	}
 	s := &Stack{cfg: cfg, dir: dir}
+	if s.model, err = hardware(cfg.Hardware); err != nil {
+		return nil, err
+	}
+	for _, name := range cfg.AcceptHardware {
+		model, err := hardware(name)
+		if err != nil || name == "" {
+			return nil, errors.Join(err, fmt.Errorf("accept hardware %q: name kinds of it", name))
+		}
+		s.accepted = append(s.accepted, model)
+	}
 	if err := s.up(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -34,13 +34,9 @@ func hardware(name string) (string, error) {
 	return "", fmt.Errorf("hardware %q is unknown: sev, sev-snp or tdx", name)
 }
 
-func (s *Stack) startCloud() error {
-	model, err := hardware(s.cfg.Hardware)
-	if err != nil {
-		return err
-	}
+func (s *Stack) startCloud() (err error) {
 	s.cloud, err = cloudsim.Start(cloudsim.Config{
-		Dir: s.path("cloud"), Socket: s.path("tee", launcherSocket), Hardware: model,
+		Dir: s.path("cloud"), Socket: s.path("tee", launcherSocket), Hardware: s.model,
 		Random: s.cfg.Random, Clock: s.cfg.Now,
 	})
 	if err != nil {

@@ -36,6 +36,16 @@ func (s *Stack) reference() authority.TEE {
 	}
 }
 
+// genesisReference is the reference that the organisation's owner signs: of
+// the operator's hardware, what the owner accepts.
+func (s *Stack) genesisReference() authority.TEE {
+	r := s.reference()
+	if len(s.accepted) > 0 {
+		r.Hardware = s.accepted
+	}
+	return r
+}
+
 // startProcesses starts the workload and the control plane, and waits until
 // the one has attested itself to the other.
 func (s *Stack) startProcesses(ctx context.Context) error {
@@ -177,7 +187,7 @@ func (s *Stack) organization(ctx context.Context, admin *client.Admin, key ed255
 		org, err = admin.CreateOrganization(ctx, client.NewOrganization{
 			Name: "Development", Quorum: 1,
 			Admins: []client.AdminKey{{Name: "developer", PublicKey: hex.EncodeToString(public)}},
-			TEEs:   []client.TEE{s.reference()},
+			TEEs:   []client.TEE{s.genesisReference()},
 		})
 		if err != nil {
 			return err
