@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/cloudsim"
+	"github.com/sigilkeys/sigil/internal/launcher"
 	"github.com/sigilkeys/sigil/receipt"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -111,36 +113,79 @@ func TestImpatientControlPlane(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if most := int(time.Since(began)/time.Second) + 1; given > most || given+refused != 200 {
+	if most := int(time.Since(began)/time.Second) + 1; given < 1 || given > most || given+refused != 200 {
 		t.Errorf("%d tokens in %v, %d refused", given, time.Since(began), refused)
 	}
 }
 
-// The token that everybody can fetch opens nothing at the STS.
-func TestPublicEvidenceIsNoCredential(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+// exchange shows a token to the STS, and returns what it said.
+func exchange(t *testing.T, s *stack.Stack, audience, token string) (status int, reply string) {
+	t.Helper()
 	info := s.Cloud.Info()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(info.CAPEM))
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer transport.CloseIdleConnections()
+	c := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	res, err := c.PostForm(info.STSURL, url.Values{
+		"audience": {audience}, "grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "scope": {"https://www.googleapis.com/auth/cloud-platform"},
+		"subject_token": {token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// The token that everybody can fetch opens nothing at the STS: neither for how
+// it is signed nor for its audience, each of which is enough.
+func TestPublicEvidenceIsNoCredential(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	info := s.Cloud.Info()
 	a, err := askChallenge(http.DefaultClient, s.API.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, audience := range []string{info.TEEAudience, info.ProviderAudience, receipt.EvidenceAudience} {
-		res, err := c.PostForm(info.STSURL, url.Values{
-			"audience": {audience}, "grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"},
-			"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "scope": {"https://www.googleapis.com/auth/cloud-platform"},
-			"subject_token": {a.Evidence.Token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode == http.StatusOK || strings.Contains(string(body), "access_token\":") {
-			t.Errorf("%s: %d %s", audience, res.StatusCode, body)
-		}
-		t.Logf("%.200s", body)
+	config, _ := stack.Config(t, s.Cloud, false)
+	platform := launcher.New(config.LauncherSocket, 10*time.Second)
+	ordinary, err := platform.DefaultToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	sameAudience, err := platform.Token(t.Context(), launcher.OIDC, receipt.EvidenceAudience, strings.Repeat("n", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := func(what, audience, token string) {
+		t.Helper()
+		if status, reply := exchange(t, s, audience, token); status != http.StatusOK || !strings.Contains(reply, `"access_token"`) {
+			t.Errorf("canary: %s at %s: %d %.300s", what, audience, status, reply)
+		}
+	}
+	refused := func(what, audience, token, says string) {
+		t.Helper()
+		status, reply := exchange(t, s, audience, token)
+		if status != http.StatusBadRequest || strings.Contains(reply, `"access_token"`) || !strings.Contains(reply, says) {
+			t.Errorf("%s at %s: %d %.300s, want %q", what, audience, status, reply, says)
+		}
+	}
+	for _, provider := range []string{info.TEEAudience, info.ProviderAudience} {
+		accepted("the token that the launcher gives for the STS", provider, ordinary)
+		refused("public evidence", provider, a.Evidence.Token, "Invalid JWT Signature or unknown key")
+		refused("an OIDC token with evidence's audience", provider, sameAudience, "does not match the expected audience")
+	}
+	refused("public evidence", receipt.EvidenceAudience, a.Evidence.Token, "invalid_target")
+
+	// A provider that takes evidence's audience by mistake.
+	if err := s.Cloud.UpdatePool(0, func(p *cloudsim.Pool) { p.Audiences = append(p.Audiences, receipt.EvidenceAudience) }); err != nil {
+		t.Fatal(err)
+	}
+	accepted("an OIDC token with evidence's audience, which is allowed now", info.TEEAudience, sameAudience)
+	refused("public evidence, its audience allowed", info.TEEAudience, a.Evidence.Token, "Invalid JWT Signature or unknown key")
 }
