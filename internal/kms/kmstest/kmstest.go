@@ -43,9 +43,12 @@ type Harness struct {
 	// New returns a client for key 0 or 1 of the server. Operations must give
 	// up after timeout.
 	New func(tb testing.TB, key int, timeout time.Duration) sealed.KEK
-	// Inject makes the server's next n calls go wrong; false: it can't. A nil
-	// Inject can't do any.
+	// Inject makes the server's next n calls go wrong; false: it can't, which
+	// fails the test unless the fault is one of CannotInject.
 	Inject func(f Fault, n int) bool
+	// CannotInject are the faults that mean nothing to the client or server
+	// under test. They are named here so that no other goes untested.
+	CannotInject []Fault
 	// RotateToken makes the server refuse the token that clients hold, and
 	// their token source give a new one. It may be nil.
 	RotateToken func()
@@ -69,6 +72,22 @@ func Run(t *testing.T, harness func(t *testing.T) Harness) {
 	t.Run("token", func(t *testing.T) { token(t, harness(t)) })
 	t.Run("renewal", func(t *testing.T) { renewal(t, harness(t)) })
 	t.Run("concurrent", func(t *testing.T) { concurrent(t, harness(t)) })
+}
+
+// inject reports whether the fault was injected. One that the harness says it
+// can't inject is passed over; any other that isn't injected is a failure.
+func (h *Harness) inject(t testing.TB, f Fault, n int) bool {
+	t.Helper()
+	can := h.Inject(f, n)
+	switch listed := slices.Contains(h.CannotInject, f); {
+	case can && listed:
+		t.Errorf("fault %d can be injected, though the harness says that it can't", f)
+	case !can && !listed:
+		t.Errorf("fault %d wasn't injected", f)
+	case !can:
+		t.Logf("fault %d can't be injected, as the harness says", f)
+	}
+	return can
 }
 
 func newDEK(t *testing.T) *[32]byte {
@@ -155,8 +174,7 @@ func faults(t *testing.T, h Harness) {
 		Silence: kms.Unavailable, PermissionDenied: kms.Denied, KeyDisabled: kms.Denied, WrongChecksum: kms.BadReply,
 		Garbage: kms.BadReply, Oversized: kms.BadReply, WrongSize: kms.BadReply, NotVerified: kms.BadReply, OtherKey: kms.BadReply,
 	} {
-		if h.Inject == nil || !h.Inject(f, 1000) {
-			t.Logf("fault %d can't be injected here", f)
+		if !h.inject(t, f, 1000) {
 			continue
 		}
 		client := patient
@@ -194,15 +212,14 @@ func passing(t *testing.T, h Harness) {
 		if f == Expired {
 			times = 1 // two tokens in a row that aren't accepted are a denial
 		}
-		if h.Inject == nil || !h.Inject(f, times) {
-			t.Logf("fault %d can't be injected here", f)
+		if !h.inject(t, f, times) {
 			continue
 		}
 		var got [32]byte
 		if err := k.Unwrap(t.Context(), w, testAAD, &got); err != nil || got != *dek {
 			t.Errorf("fault %d, %d times: %v", f, times, err)
 		}
-		h.Inject(NoFault, 0)
+		h.inject(t, NoFault, 0)
 	}
 }
 
@@ -215,8 +232,8 @@ func deadline(t *testing.T, h Harness) {
 	if err := k.Unwrap(ctx, w, testAAD, &got); err == nil || got != [32]byte{} {
 		t.Error("unwraps after its context has ended", err)
 	}
-	if h.Inject == nil || !h.Inject(Silence, 1) {
-		t.Skip("silence can't be injected here")
+	if !h.inject(t, Silence, 1) {
+		return
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
