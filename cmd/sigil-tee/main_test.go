@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +23,17 @@ import (
 // TestMain lets the test binary stand in for the program: serving hardens the
 // process that does it.
 func TestMain(m *testing.M) {
-	if os.Getenv("SIGIL_TEE_PROGRAM") == "1" {
+	switch os.Getenv("SIGIL_TEE_PROGRAM") {
+	case "":
+		os.Exit(m.Run())
+	case "gullible":
+		if err := gullible(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	default:
 		main()
-		return
 	}
-	os.Exit(m.Run())
 }
 
 // start runs the program with a configuration for the cloud until it ends or
