@@ -84,6 +84,8 @@ type machine struct {
 	wish map[string]string
 	// lures are variables that libraries read unasked.
 	lures []string
+	// also, if set, is called while the program serves.
+	also func()
 }
 
 func newMachine(t *testing.T, edit func(*workload.Config)) *machine {
@@ -181,6 +183,9 @@ func (m *machine) run(t *testing.T, program string, environment []string, args .
 	case <-out.serving:
 		s.served = true
 		m.look(t, s)
+		if m.also != nil {
+			m.also()
+		}
 		cancel()
 		<-ended
 	case <-ended:
