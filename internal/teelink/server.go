@@ -255,6 +255,9 @@ func (ln *link) handle(ctx context.Context, j job) (it *Item, err error) {
 	case OpCheckpoint:
 		return nil, ln.checkpoint(ctx, f)
 	default: // OpHello: read lets no other op through
+		if len(f.Payload) > 0 {
+			return nil, malformed(fmt.Errorf("hello with %d bytes", len(f.Payload)))
+		}
 		h, err := ln.s.cfg.Handler.Hello(ctx)
 		if err != nil {
 			return nil, err
