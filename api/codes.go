@@ -30,6 +30,8 @@ const (
 	CodeMessageIsTransaction Code = "message_is_transaction"
 	CodeMessageIsDigest      Code = "message_is_digest"
 	CodeWalletNotFound       Code = "wallet_not_found"
+	CodeLedgerEmpty          Code = "ledger_empty"
+	CodeTileNotFound         Code = "tile_not_found"
 	CodeReceiptNotFound      Code = "receipt_not_found"
 	CodeEvidenceNotFound     Code = "evidence_not_found"
 	CodeOrganizationNotFound Code = "organization_not_found"
@@ -113,6 +115,8 @@ func Specs() []Spec {
 		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
+		{CodeLedgerEmpty, missing, "Sign something, or wait a second: the organisation has no checkpoint yet."},
+		{CodeTileNotFound, missing, "Ask for tiles of the ledger's size only; GET /v1/log/checkpoint says it."},
 		{CodeEvidenceNotFound, missing, "Check the digest: it is that of a statement, as batches name it."},
 		{CodeOrganizationNotFound, missing, "Check the organisation id."},
 		{CodeGrantNotFound, missing, "Check the grant's digest."},

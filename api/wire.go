@@ -145,3 +145,50 @@ type ChallengeProof struct {
 	Count uint32   `json:"count"`
 	Path  [][]byte `json:"path"` // 32 bytes each, in base64
 }
+
+// Checkpoint is the newest signed head of the organisation's ledger.
+type Checkpoint struct {
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`
+	Note   string `json:"note"` // signed note, docs/FORMATS.md section 7.4
+}
+
+// Inclusion proves that a receipt's leaf is entry Index of the first Size ones.
+type Inclusion struct {
+	Receipt string   `json:"receipt"`
+	Index   uint64   `json:"index"`
+	Size    uint64   `json:"size"`
+	Path    [][]byte `json:"path"` // 32 bytes each, in base64
+}
+
+// Consistency proves that the ledger's first From leaves begin its first To.
+type Consistency struct {
+	From uint64   `json:"from"`
+	To   uint64   `json:"to"`
+	Path [][]byte `json:"path"` // 32 bytes each, in base64
+}
+
+// Tile holds up to 256 neighbouring hashes of the ledger's tree.
+type Tile struct {
+	Level  int    `json:"level"`
+	Index  uint64 `json:"index"`
+	Hashes []byte `json:"hashes"` // 32 bytes each, in base64
+}
+
+// Entries is a run of the ledger with what it takes to verify it.
+type Entries struct {
+	Items    []Entry                    `json:"items"`
+	Grants   map[string]json.RawMessage `json:"grants"`   // DSSE envelopes, by digest
+	Evidence map[string]Evidence        `json:"evidence"` // by id
+	From     uint64                     `json:"from"`
+	Size     uint64                     `json:"size"` // that the checkpoint covers
+}
+
+// Entry is one decision of the ledger.
+type Entry struct {
+	Index    uint64 `json:"index"`
+	ID       string `json:"id"`       // of the receipt
+	Proof    []byte `json:"proof"`    // receipt, base64
+	Evidence string `json:"evidence"` // id
+	Grant    string `json:"grant"`    // digest
+}

@@ -105,7 +105,7 @@ func (s *scene) path(r server.RouteForTest) string {
 	case strings.HasPrefix(r.Path, "/v1/attestation"):
 		id = s.evidence
 	}
-	return strings.NewReplacer("{org}", s.owner.Genesis.OrganizationID.String(), "{id}", id).Replace(r.Path)
+	return strings.NewReplacer("{org}", s.owner.Genesis.OrganizationID.String(), "{id}", id, "{level}", "0", "{index}", "0").Replace(r.Path)
 }
 
 func body(method string) string {
@@ -320,7 +320,9 @@ func (s *scene) badPath(t *testing.T, r server.RouteForTest) {
 	if !strings.Contains(r.Path, "{") {
 		return
 	}
-	fill := func(id string) string { return strings.NewReplacer("{org}", id, "{id}", id).Replace(r.Path) }
+	fill := func(id string) string {
+		return strings.NewReplacer("{org}", id, "{id}", id, "{level}", id, "{index}", id).Replace(r.Path)
+	}
 	malformed := []string{"x", "00000000-0000-4000-8000-00000000000", "..%2f..", strings.Repeat("f", 300)}
 	if !strings.Contains(r.Path, "attestation") {
 		malformed = append(malformed, strings.ToUpper(s.owner.Genesis.OrganizationID.String()))
@@ -333,10 +335,13 @@ func (s *scene) badPath(t *testing.T, r server.RouteForTest) {
 		return // what it says is checked before which organisation it is for
 	}
 	// Unknown ids and those of another organisation look alike.
-	none := []api.Code{api.CodeWalletNotFound, api.CodeReceiptNotFound, api.CodeOrganizationNotFound, api.CodeEvidenceNotFound}
+	none := []api.Code{api.CodeWalletNotFound, api.CodeReceiptNotFound, api.CodeOrganizationNotFound, api.CodeEvidenceNotFound, api.CodeTileNotFound, api.CodeLedgerEmpty}
 	unknown := "00000000-0000-4000-8000-000000000001"
 	if strings.Contains(r.Path, "attestation") {
 		unknown = strings.Repeat("0", 64)
+	}
+	if strings.Contains(r.Path, "tiles") {
+		unknown = "7"
 	}
 	s.refused(t, "unknown id", s.Request(s.token, r.Method, fill(unknown), ""), none...)
 	if r.Signed {

@@ -421,7 +421,6 @@ func (s *Server) showReceipt(c *call, d *store.Decision, proof *receipt.Receipt)
 
 // leafView is a leaf for people; verifiers read the proof.
 func leafView(l *receipt.Leaf) map[string]any {
-	hexed := func(d [32]byte) string { return hex.EncodeToString(d[:]) }
 	return map[string]any{
 		"kind":     map[receipt.Kind]string{receipt.KindSign: "sign", receipt.KindCreateWallet: "create_wallet"}[l.Kind],
 		"decision": map[receipt.Decision]string{receipt.Allow: "allow", receipt.Deny: "deny"}[l.Decision], "reason": l.Reason,

@@ -86,6 +86,11 @@ func routes() []route {
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
 		{"GET", "/v1/receipts/{id}", authReader, 0, short, (*Server).getReceipt},
+		{"GET", "/v1/log/checkpoint", authReader, 0, short, (*Server).checkpoint},
+		{"GET", "/v1/log/inclusion", authReader, 0, short, (*Server).inclusion},
+		{"GET", "/v1/log/consistency", authReader, 0, short, (*Server).consistency},
+		{"GET", "/v1/log/tiles/{level}/{index}", authReader, 0, short, (*Server).tile},
+		{"GET", "/v1/log/entries", authReader, 0, long, (*Server).entries},
 	}
 }
 
