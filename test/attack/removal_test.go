@@ -45,7 +45,6 @@ const (
 type process struct {
 	program, config string
 	done            chan struct{}
-	serving         chan struct{}
 	kill            context.CancelFunc
 	out             *output
 }
