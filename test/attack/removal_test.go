@@ -257,7 +257,11 @@ func (r *removalRun) play() error {
 		return err
 	}
 	r.line.changed = time.Now()
-	r.watch(r.line.changed.Add(r.bound + slack + 2*phase))
+	deadline := r.line.changed.Add(r.bound + slack)
+	r.watch(deadline.Add(2 * phase))
+	for len(r.line.phase(deadline, time.Time{})) < fewest { // on a slow machine
+		r.watch(time.Now().Add(every))
+	}
 	r.tee.stop()
 	r.line.restarted = time.Now()
 	var err error
