@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/image"
@@ -210,14 +212,68 @@ func TestOpenRefusesForgeries(t *testing.T) {
 		},
 		"other layers": func(l *layoutOf) { l.config["rootfs"].(map[string]any)["diff_ids"] = []string{"sha256:00"} },
 		"annotation":   func(l *layoutOf) { l.manifest["annotations"] = map[string]string{"a": "b"} },
+		"architecture": func(l *layoutOf) { l.config["architecture"] = "s390x" },
+		"escape signs": func(l *layoutOf) { l.config["architecture"] = "\x1b[2J\u202e" },
+		"system":       func(l *layoutOf) { l.config["os"] = "windows" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := takeApart(t, write(t, build(t, "program", config)))
 			edit(l)
 			if i, err := image.Open(l.write(t)); err == nil {
 				t.Errorf("opened as %s", i.Digest)
+			} else if strings.ContainsAny(err.Error(), "\x1b\u202e") {
+				t.Errorf("the error has the image's control characters: %q", err)
 			}
 		})
+	}
+}
+
+// An image that is whole, but for another machine than Confidential Space's.
+func TestOpenWantsTheTarget(t *testing.T) {
+	i, err := image.New([]byte("program"), []byte(config), "s390x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := image.Open(write(t, i)); err == nil || !strings.Contains(err.Error(), `"s390x"`) {
+		t.Error("an image for s390x:", err)
+	}
+}
+
+// Whoever makes the folder may put anything in the place of a file. Waiting
+// for a pipe's writer would be for ever, so the test's own limit catches it.
+func TestOpenReadsFilesOnly(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "index.json")
+	big := `{"manifests":[` + strings.Repeat(" ", 1<<20) + `]}`
+	for name, c := range map[string]struct {
+		put  func(path string) error
+		says string
+	}{
+		"pipe":         {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "regular file"},
+		"folder":       {func(path string) error { return os.Mkdir(path, 0o700) }, "regular file"},
+		"link outside": {func(path string) error { return os.Symlink(outside, path) }, "escapes"},
+		"big":          {func(path string) error { return os.WriteFile(path, []byte(big), 0o600) }, "more than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := build(t, "program", config)
+			for _, file := range []string{"index.json", "blobs/sha256/" + strings.TrimPrefix(i.Digest, "sha256:")} {
+				dir := write(t, i)
+				path := filepath.Join(dir, file)
+				b, err := os.ReadFile(path)
+				if err := errors.Join(err, os.WriteFile(outside, b, 0o600), os.Remove(path), c.put(path)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := image.Open(dir); err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+		})
+	}
+	pipe := filepath.Join(t.TempDir(), "image")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := image.Open(pipe); err == nil {
+		t.Error("a pipe is an image")
 	}
 }
 
@@ -304,9 +360,16 @@ func FuzzOpen(f *testing.F) {
 		}
 		return b
 	}
-	f.Add(blob(i.Digest), blob(i.ID), blob(i.ProgramLayer), blob(i.ConfigLayer))
-	f.Fuzz(func(t *testing.T, manifest, config, program, measured []byte) {
+	ix, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ix, blob(i.Digest), blob(i.ID), blob(i.ProgramLayer), blob(i.ConfigLayer))
+	f.Fuzz(func(t *testing.T, ix, manifest, config, program, measured []byte) {
 		dir := write(t, i)
+		if err := os.WriteFile(filepath.Join(dir, "index.json"), ix, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		for digest, b := range map[string][]byte{i.Digest: manifest, i.ID: config, i.ProgramLayer: program, i.ConfigLayer: measured} {
 			if err := os.WriteFile(filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:")), b, 0o600); err != nil {
 				t.Fatal(err)

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 )
 
 // Names inside an OCI image layout.
@@ -59,113 +61,179 @@ func blobPath(digest string) string {
 	return "blobs/sha256/" + strings.TrimPrefix(digest, "sha256:")
 }
 
-// maxBlob bounds what is read of one blob.
-const maxBlob = 256 << 20
+// Bounds of what is read of a foreign image. The documents of one of ours
+// have under 2 KiB, and a configuration has a few certificates.
+const (
+	maxBlob     = 256 << 20
+	maxDocument = 1 << 20
+)
 
-// Open reads an image layout with the one image that New would lay out from
-// its two files; anything else in it, or an altered byte, is an error. So an
-// opened image has no third layer, no other entry point, no other label.
-func Open(dir string) (*Image, error) {
-	if _, err := os.Stat(filepath.Join(dir, indexFile)); err != nil {
-		return nil, fmt.Errorf("%s is no OCI image layout: %w", dir, err)
-	}
-	var ix index
-	if err := readJSON(dir, indexFile, &ix); err != nil {
-		return nil, err
-	}
-	if len(ix.Manifests) != 1 || ix.Manifests[0].MediaType != mediaManifest {
-		return nil, fmt.Errorf("image %s: %d manifests, want one image", dir, len(ix.Manifests))
-	}
-	var m manifest
-	if err := readJSON(dir, blobPath(ix.Manifests[0].Digest), &m); err != nil {
-		return nil, err
-	}
-	if len(m.Layers) != 2 {
-		return nil, fmt.Errorf("image %s: %d layers, want the program's and the configuration's", dir, len(m.Layers))
-	}
-	var c imageConfig
-	if err := readJSON(dir, blobPath(m.Config.Digest), &c); err != nil {
-		return nil, err
-	}
-	program, err := readLayer(dir, m.Layers[0], ProgramPath)
-	if err != nil {
-		return nil, err
-	}
-	config, err := readLayer(dir, m.Layers[1], ConfigPath)
-	if err != nil {
-		return nil, err
-	}
-	i, err := New(program, config, c.Architecture)
-	if err != nil {
-		return nil, err
-	}
-	if i.Digest != ix.Manifests[0].Digest {
-		return nil, fmt.Errorf("image %s: its manifest is %s, but its two files make %s: something else is in it", dir, ix.Manifests[0].Digest, i.Digest)
-	}
-	return i, i.compareFiles(dir)
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// layout reads a folder that may come from anybody: nothing outside of it is
+// opened, by whatever names and links, and nothing but regular files is read,
+// since a named pipe waits for ever.
+type layout struct {
+	root *os.Root
+	dir  string
 }
 
-// compareFiles requires that the layout's blobs are the image's bytes.
-func (i *Image) compareFiles(dir string) error {
+// Open reads an image layout with the one image that New would lay out from
+// its two files for Target; anything else in it, or an altered byte, is an
+// error. So an opened image has no third layer, no other entry point, no other
+// label.
+func Open(dir string) (*Image, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, errors.Join(fmt.Errorf("%q is no folder with an OCI image layout", dir), err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read image: %w", err)
+	}
+	defer root.Close()
+	l := &layout{root, dir}
+	i, want, err := l.image()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", dir, err)
+	}
+	if i.Digest != want {
+		return nil, fmt.Errorf("image %s: its manifest is %s, but its two files make %s: something else is in it", dir, want, i.Digest)
+	}
+	if err := l.compare(i); err != nil {
+		return nil, fmt.Errorf("image %s: %w", dir, err)
+	}
+	return i, nil
+}
+
+// image lays out the layout's two files anew, and returns with it the digest
+// that the layout says it has.
+func (l *layout) image() (*Image, string, error) {
+	var ix index
+	if err := l.document(indexFile, &ix); err != nil {
+		return nil, "", err
+	}
+	if len(ix.Manifests) != 1 || ix.Manifests[0].MediaType != mediaManifest {
+		return nil, "", fmt.Errorf("%d manifests, want one image", len(ix.Manifests))
+	}
+	var m manifest
+	if err := l.blobDocument(ix.Manifests[0].Digest, &m); err != nil {
+		return nil, "", err
+	}
+	if len(m.Layers) != 2 {
+		return nil, "", fmt.Errorf("%d layers, want the program's and the configuration's", len(m.Layers))
+	}
+	var c imageConfig
+	if err := l.blobDocument(m.Config.Digest, &c); err != nil {
+		return nil, "", err
+	}
+	if c.OS != "linux" || c.Architecture != Target {
+		return nil, "", fmt.Errorf("it is for %q on %q, want linux on %s", c.OS, c.Architecture, Target)
+	}
+	program, err := l.layer(m.Layers[0].Digest, ProgramPath, maxBlob)
+	if err != nil {
+		return nil, "", err
+	}
+	config, err := l.layer(m.Layers[1].Digest, ConfigPath, maxDocument)
+	if err != nil {
+		return nil, "", err
+	}
+	i, err := New(program, config, c.Architecture)
+	return i, ix.Manifests[0].Digest, err
+}
+
+// compare requires that the layout's blobs are the image's bytes.
+func (l *layout) compare(i *Image) error {
 	for d, want := range i.blobs {
-		b, err := readFile(dir, blobPath(d))
+		b, err := l.read(blobPath(d), maxBlob)
 		if err != nil {
 			return err
 		}
 		if !bytes.Equal(b, want) {
-			return fmt.Errorf("image %s: blob %s is altered", dir, d)
+			return fmt.Errorf("blob %s is altered", d)
 		}
 	}
 	return nil
 }
 
-func readFile(dir, name string) ([]byte, error) {
-	if !filepath.IsLocal(filepath.FromSlash(name)) {
-		return nil, fmt.Errorf("image %s: digest names a file outside: %q", dir, name)
-	}
-	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
+// read returns a file's bytes. Opened without waiting, a pipe or a device is
+// seen for what it is.
+func (l *layout) read(name string, limit int64) ([]byte, error) {
+	f, err := l.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxBlob+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
-	if len(b) > maxBlob {
-		return nil, fmt.Errorf("image %s: %s has more than %d bytes", dir, name, maxBlob)
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read image: %w", err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
 	}
 	return b, nil
 }
 
-func readJSON(dir, name string, v any) error {
-	b, err := readFile(dir, name)
+func (l *layout) document(name string, v any) error {
+	b, err := l.read(name, maxDocument)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("image %s: %s: %w", dir, name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
-// readLayer returns the file of the path from a layer. What else the layer
-// may hold shows in its digest.
-func readLayer(dir string, d descriptor, path string) ([]byte, error) {
-	b, err := readFile(dir, blobPath(d.Digest))
+func (l *layout) blobDocument(digest string, v any) error {
+	if !digestForm.MatchString(digest) {
+		return fmt.Errorf("%q is no digest", digest)
+	}
+	return l.document(blobPath(digest), v)
+}
+
+// layer returns the file of the path from a layer.
+func (l *layout) layer(digest, path string, limit int64) ([]byte, error) {
+	if !digestForm.MatchString(digest) {
+		return nil, fmt.Errorf("%q is no digest", digest)
+	}
+	b, err := l.read(blobPath(digest), limit+maxFraming)
 	if err != nil {
 		return nil, err
 	}
-	for r := tar.NewReader(bytes.NewReader(b)); ; {
+	data, err := fileIn(b, path)
+	if err != nil {
+		return nil, fmt.Errorf("layer %s: %w", digest, err)
+	}
+	return data, nil
+}
+
+// maxFraming is more than a layer of ours has beside its file.
+const maxFraming = 64 << 10
+
+// fileIn returns the file of the path from an archive. Only what layer writes
+// is read, plain folders and files: an entry of a sparse format names any size
+// in a few bytes. What else the archive may hold shows in its digest.
+func fileIn(archive []byte, path string) ([]byte, error) {
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("image %s: layer %s has no %s", dir, d.Digest, path)
+			return nil, fmt.Errorf("it has no %s", path)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("image %s: layer %s: %w", dir, d.Digest, err)
+			return nil, err
+		}
+		if h.Format != tar.FormatUSTAR || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir || len(h.PAXRecords) > 0 || h.Size > int64(len(archive)) {
+			return nil, fmt.Errorf("%q is no plain file or folder in it", h.Name)
 		}
 		if h.Typeflag == tar.TypeReg && "/"+h.Name == path {
-			return io.ReadAll(r)
+			return io.ReadAll(io.LimitReader(r, int64(len(archive))))
 		}
 	}
 }
