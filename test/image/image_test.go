@@ -96,12 +96,14 @@ func TestBuildsAreTheSame(t *testing.T) {
 		t.Setenv("GOCACHE", t.TempDir())
 		if dirty == 1 { // what the environment and go env -w say must not show
 			file := filepath.Join(t.TempDir(), "env")
-			if err := os.WriteFile(file, []byte("GOFLAGS=-tags=fromfile\nGOFIPS140=latest\n"), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte("GOFLAGS=-tags=fromfile\nGOFIPS140=latest\nGO111MODULE=off\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			t.Setenv("GOENV", file)
 			t.Setenv("GOAMD64", "v3")
 			t.Setenv("GOEXPERIMENT", "")
+			t.Setenv("GO111MODULE", "off")
+			t.Setenv("GOROOT", t.TempDir())
 			t.Setenv("CGO_ENABLED", "1")
 		}
 		i, err := image.New(compile(t, copySource(t)), config, image.Target)
