@@ -27,7 +27,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/teelink"
-	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/receipt"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -76,7 +76,7 @@ func (tr *traps) names() []string {
 // have it otherwise.
 type machine struct {
 	*cloudsim.Sim
-	config *workload.Config
+	config *teeconfig.Config
 	file   string
 	digest [32]byte
 	traps  *traps
@@ -88,7 +88,7 @@ type machine struct {
 	also func()
 }
 
-func newMachine(t *testing.T, edit func(*workload.Config)) *machine {
+func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 	t.Helper()
 	m := &machine{Sim: stack.NewCloud(t, stack.MadeUpDigest("tee")), traps: &traps{hit: map[string]bool{}}}
 	m.config, _ = stack.Config(t, m.Sim, false)
@@ -121,8 +121,8 @@ func newMachine(t *testing.T, edit func(*workload.Config)) *machine {
 		"GOOGLE_APPLICATION_CREDENTIALS=" + m.file, "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS=https://" + tcp("gcloud") + "/", "CLOUDSDK_CORE_PROJECT=evil",
 		"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "ALL_PROXY=" + proxy, "http_proxy=" + proxy, "https_proxy=" + proxy, "all_proxy=" + proxy, "NO_PROXY=",
 		"SIGIL_CONFIG=" + filepath.Join(folder, "none"), "CONFIG=" + filepath.Join(folder, "none")}
-	for i := range reflect.TypeFor[workload.Config]().NumField() {
-		if name := reflect.TypeFor[workload.Config]().Field(i).Tag.Get("json"); m.wish[name] == "" {
+	for i := range reflect.TypeFor[teeconfig.Config]().NumField() {
+		if name := reflect.TypeFor[teeconfig.Config]().Field(i).Tag.Get("json"); m.wish[name] == "" {
 			t.Fatalf("the host has no wish for %q: give it one", name)
 		}
 	}
@@ -375,7 +375,7 @@ func TestEnvironmentSetsNothing(t *testing.T) {
 func TestProxyAndRootsOfTheEnvironment(t *testing.T) {
 	t.Run("proxy", func(t *testing.T) {
 		for _, program := range []string{"1", "gullible"} {
-			m := newMachine(t, func(c *workload.Config) { c.STSURL = strings.Replace(c.STSURL, "127.0.0.1", "0.0.0.0", 1) })
+			m := newMachine(t, func(c *teeconfig.Config) { c.STSURL = strings.Replace(c.STSURL, "127.0.0.1", "0.0.0.0", 1) })
 			s := m.run(t, program, m.lures, "--config", m.file)
 			if s.served {
 				t.Fatalf("%s serves with an STS of another name", program)
@@ -388,7 +388,7 @@ func TestProxyAndRootsOfTheEnvironment(t *testing.T) {
 	t.Run("roots", func(t *testing.T) {
 		other := stack.NewCloud(t, stack.MadeUpDigest("tee")).Info().CAPEM
 		for _, program := range []string{"1", "gullible"} {
-			m := newMachine(t, func(c *workload.Config) { c.TLSRoots = other })
+			m := newMachine(t, func(c *teeconfig.Config) { c.TLSRoots = other })
 			roots := filepath.Join(t.TempDir(), "roots.pem")
 			if err := os.WriteFile(roots, []byte(m.Info().CAPEM), 0o600); err != nil {
 				t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
-	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // start runs the program with a configuration for the cloud until it ends or
 // says that it serves.
-func start(t *testing.T, sim *cloudsim.Sim, edit func(*workload.Config)) (stdout, stderr string, err error) {
+func start(t *testing.T, sim *cloudsim.Sim, edit func(*teeconfig.Config)) (stdout, stderr string, err error) {
 	t.Helper()
 	c, _ := stack.Config(t, sim, true)
 	c.Listen = "127.0.0.1:0"
@@ -85,7 +85,7 @@ func (u *untilServing) Write(p []byte) (int, error) {
 // below are refusals of.
 func TestServesAndStops(t *testing.T) {
 	sim := stack.NewCloud(t, stack.MadeUpDigest("tee"))
-	stdout, stderr, err := start(t, sim, func(*workload.Config) {})
+	stdout, stderr, err := start(t, sim, func(*teeconfig.Config) {})
 	if err != nil || stderr != "" || !strings.Contains(stdout, `"release":"`+stack.MadeUpDigest("tee")) {
 		t.Fatalf("%v\n%s\n%s", err, stdout, stderr)
 	}
@@ -95,10 +95,10 @@ func TestServesAndStops(t *testing.T) {
 func TestRefusesToServe(t *testing.T) {
 	for name, c := range map[string]struct {
 		knobs cloudsim.Knobs
-		edit  func(*workload.Config)
+		edit  func(*teeconfig.Config)
 		says  string
 	}{
-		"no launcher":       {edit: func(c *workload.Config) { c.LauncherSocket = "nowhere.sock" }, says: "no attestation"},
+		"no launcher":       {edit: func(c *teeconfig.Config) { c.LauncherSocket = "nowhere.sock" }, says: "no attestation"},
 		"launcher is down":  {knobs: cloudsim.Knobs{Launcher: "down"}, says: "no attestation"},
 		"launcher babbles":  {knobs: cloudsim.Knobs{Launcher: "garbage"}, says: "no attestation"},
 		"debug image":       {knobs: cloudsim.Knobs{Debug: true}, says: "debug image"},
@@ -112,8 +112,8 @@ func TestRefusesToServe(t *testing.T) {
 		"environment set":   {knobs: cloudsim.Knobs{EnvOverride: true}, says: "command or environment"},
 		"foreign issuer":    {knobs: cloudsim.Knobs{ForeignIssuer: true}, says: "issuer"},
 		"expired token":     {knobs: cloudsim.Knobs{Expired: true}, says: "stale"},
-		"key of no project": {edit: func(c *workload.Config) { c.TEEKey = "projects/x/locations/l/keyRings/r/cryptoKeys/k" }, says: "KMS"},
-		"unknown member":    {edit: func(c *workload.Config) { c.Format = "sigil.tee-config.v9" }, says: "format"},
+		"key of no project": {edit: func(c *teeconfig.Config) { c.TEEKey = "projects/x/locations/l/keyRings/r/cryptoKeys/k" }, says: "KMS"},
+		"unknown member":    {edit: func(c *teeconfig.Config) { c.Format = "sigil.tee-config.v9" }, says: "format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +122,7 @@ func TestRefusesToServe(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.edit == nil {
-				c.edit = func(*workload.Config) {}
+				c.edit = func(*teeconfig.Config) {}
 			}
 			stdout, stderr, err := start(t, sim, c.edit)
 			var exit *exec.ExitError

@@ -17,6 +17,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
 	"github.com/sigilkeys/sigil/internal/launcher"
 	"github.com/sigilkeys/sigil/internal/secret"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 )
@@ -35,7 +36,7 @@ func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	if err := secret.Harden(); err != nil {
 		return err
 	}
-	c, digest, err := workload.ParseConfig(config)
+	c, digest, err := teeconfig.Parse(config)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	return listen(ctx, c, s, server, log)
 }
 
-func newKEK(c *workload.Config, key, audience string, platform *launcher.Client, nudger *secret.Nudger) (*gcpkms.Client, func(), error) {
+func newKEK(c *teeconfig.Config, key, audience string, platform *launcher.Client, nudger *secret.Nudger) (*gcpkms.Client, func(), error) {
 	source, err := federation.New(federation.Config{
 		TokenURL: c.STSURL, Audience: audience, Roots: c.Roots(), Subject: platform, Timeout: 10 * time.Second, Now: time.Now,
 	})
@@ -97,7 +98,7 @@ func newKEK(c *workload.Config, key, audience string, platform *launcher.Client,
 	return kek, func() { kek.Close(); source.Close() }, nil
 }
 
-func listen(ctx context.Context, c *workload.Config, s *workload.Service, server *teelink.Server, log *slog.Logger) error {
+func listen(ctx context.Context, c *teeconfig.Config, s *workload.Service, server *teelink.Server, log *slog.Logger) error {
 	l, err := workload.Listen(ctx, c)
 	if err != nil {
 		return err

@@ -14,10 +14,11 @@ import (
 
 // Exit codes.
 const (
-	exitOK         = 0
-	exitFailure    = 1
-	exitUsage      = 2
-	exitUnverified = 3 // an answer couldn't be believed
+	exitOK            = 0
+	exitFailure       = 1
+	exitUsage         = 2
+	exitUnverified    = 3 // an answer couldn't be believed
+	exitConfiguration = 4 // an image's configuration mustn't be accepted unread
 )
 
 // app is a run of the program: its surroundings and its global flags.
@@ -86,7 +87,10 @@ func run(ctx context.Context, a *app, args []string) int {
 func (a *app) exitCode(err error) int {
 	var usage *usageError
 	var argument *client.ArgumentError
+	var config *configurationError
 	switch {
+	case errors.As(err, &config):
+		return exitConfiguration
 	case client.IsVerification(err), errors.Is(err, errOtherProgram):
 		return exitUnverified
 	case !a.started || errors.As(err, &usage) || errors.As(err, &argument):

@@ -88,7 +88,10 @@ func describe(err error) errorOutput {
 	var v *client.VerificationError
 	var e *client.APIError
 	var argument *client.ArgumentError
+	var config *configurationError
 	switch {
+	case errors.As(err, &config):
+		o.Code = config.code
 	case errors.As(err, &v):
 		o.Code, o.Field, o.Reason = string(v.Code), v.Field, string(v.Reason)
 		o.Hint = "nothing of this answer was used; the service, or who stands between, isn't what it should be"

@@ -24,6 +24,7 @@ func ranks() map[string]int {
 		// What the TEE is made of.
 		"internal/keys":           10,
 		"internal/policy":         10,
+		"internal/teeconfig":      10,
 		"internal/adminkey":       10,
 		"internal/launcher":       10,
 		"internal/kms/federation": 10,
@@ -111,7 +112,7 @@ func onlyFrom() map[string][]string {
 		"attest/attesttest":    {"internal/cloudsim"},
 		"internal/clienttest":  {},
 		"internal/kms/kmstest": {},
-		"internal/workload":    {"cmd/sigil-tee", "internal/devstack", "internal/imagegen"}, // the last checks configurations
+		"internal/workload":    {"cmd/sigil-tee"},
 		"internal/kms/gcpkms":  {"cmd/sigil-tee"},
 	}
 }

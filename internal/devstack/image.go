@@ -11,7 +11,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
-	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 )
 
 // launcherSocket is named in the measured configuration, so it is relative to
@@ -123,8 +123,8 @@ func (s *Stack) teeConfig() ([]byte, error) {
 	if s.cfg.NoDEKCache {
 		cacheSeconds = 0
 	}
-	data, err := json.MarshalIndent(&workload.Config{
-		Format: workload.ConfigFormat, Listen: address(s.state.TEEPort), LauncherSocket: launcherSocket,
+	data, err := json.MarshalIndent(&teeconfig.Config{
+		Format: teeconfig.Format, Listen: address(s.state.TEEPort), LauncherSocket: launcherSocket,
 		STSURL: i.STSURL, KMSURL: i.KMSURL, TLSRoots: i.CAPEM,
 		TEEKey: i.TEEKey, TEEAudience: i.TEEAudience, ProviderKey: i.ProviderKey, ProviderAudience: i.ProviderAudience,
 		ProjectID: i.ProjectID, DEKCacheEntries: 4096, DEKCacheSeconds: cacheSeconds, Development: true,
@@ -133,7 +133,7 @@ func (s *Stack) teeConfig() ([]byte, error) {
 		return nil, err
 	}
 	data = append(data, '\n')
-	if _, _, err := workload.ParseConfig(data); err != nil {
+	if _, _, err := teeconfig.Parse(data); err != nil {
 		return nil, err
 	}
 	return data, nil

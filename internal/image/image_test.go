@@ -313,26 +313,6 @@ func appendTo(path, text string) error {
 	return os.WriteFile(path, append(b, text...), 0o600)
 }
 
-func TestFields(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want []image.Field
-	}{
-		{`{"a":1}`, `{"a":1}`, nil},
-		{`{"a":1,"b":2}`, `{"a":1,"b":"x","c":true}`, []image.Field{{"b", "2", `"x"`}, {"c", "", "true"}}},
-		{`{"a":1,"b":2}`, `{"a":1}`, []image.Field{{"b", "2", ""}}},
-		{`{"a":1}`, `{ "a":1}`, []image.Field{{"", `{"a":1}`, `{ "a":1}`}}},
-	} {
-		got, err := image.Fields([]byte(c.a), []byte(c.b))
-		if err != nil || !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s and %s: %v %v", c.a, c.b, got, err)
-		}
-	}
-	if _, err := image.Fields([]byte("{}"), []byte("x")); err == nil {
-		t.Error("garbage passes")
-	}
-}
-
 func TestCheckProgramRefuses(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"path/filepath"
 
 	"github.com/sigilkeys/sigil/internal/image"
-	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 )
 
 func main() {
@@ -50,12 +50,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parsed, _, err := workload.ParseConfig(config)
-	if err != nil {
+	if _, err := teeconfig.ParseForImage(config); err != nil {
 		return fmt.Errorf("%s: %w", *configFile, err)
-	}
-	if parsed.Development {
-		return fmt.Errorf("%s: development is true, which no image is for", *configFile)
 	}
 	fmt.Fprintln(stderr, "building sigil-tee …")
 	i, bom, err := build(ctx, *source, config)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/secret"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
 )
 
@@ -93,7 +94,7 @@ func (s *Service) NewLinkServer(cfg teelink.ServerConfig) (*teelink.Server, erro
 }
 
 // Listen opens the configured address.
-func Listen(ctx context.Context, c *Config) (net.Listener, error) {
+func Listen(ctx context.Context, c *teeconfig.Config) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", c.Listen)
 	if err != nil {

@@ -2,7 +2,7 @@
 // decide on requests, join, sign, verify, wipe, and write receipts.
 //
 // Trust. Everything that arrives comes from a host that may lie. What the
-// workload believes is: its measured configuration (Config), its own clock,
+// workload believes is: its measured configuration (teeconfig), its own clock,
 // the kernel's randomness, and documents whose signatures chain to the
 // genesis that every share of the organisation is bound to by its AAD. The
 // host supplies documents and sealed records by content; it can withhold
@@ -36,6 +36,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/secret"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/receipt"
 )
 
@@ -48,7 +49,7 @@ type Attester interface {
 
 // Args are the parts of a Service; all but Version are required.
 type Args struct {
-	Config       *Config
+	Config       *teeconfig.Config
 	ConfigDigest [32]byte
 	LinkKey      [32]byte // SHA-256 of the link certificate's SubjectPublicKeyInfo
 	Version      string

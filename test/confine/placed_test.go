@@ -17,7 +17,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
-	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -77,7 +77,7 @@ func build(t *testing.T, e edits) string {
 // placed is a workload that is measured and admitted, ready to be started.
 type placed struct {
 	sim             *cloudsim.Sim
-	config          *workload.Config
+	config          *teeconfig.Config
 	program, digest string
 	file            string         // the configuration
 	log             secrets.Buffer // the control plane's

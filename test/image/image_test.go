@@ -122,6 +122,7 @@ func TestProgramOnItsOwn(t *testing.T) {
 	build := program()
 	t.Run("flipped byte", func(t *testing.T) { flippedByte(t, build(t)) })
 	t.Run("verified by the CLI", func(t *testing.T) { verified(t, build(t)) })
+	t.Run("traps", func(t *testing.T) { traps(t, build(t)) })
 	t.Run("bill of materials", func(t *testing.T) { materials(t, build(t)) })
 	t.Run("carried by skopeo", func(t *testing.T) { carried(t, build(t)) })
 }
@@ -232,60 +233,6 @@ func (u *untilServing) String() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.buf.String()
-}
-
-// verified has the CLI compare an image with its source and with a release.
-func verified(t *testing.T, program []byte) {
-	dir := t.TempDir()
-	sigil := filepath.Join(dir, "sigil")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", sigil, "./cmd/sigil")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	release, err := os.ReadFile(filepath.Join(root, "deploy/image/tee.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := bytes.Replace(release, []byte(`"example-tee"`), []byte(`"acme-tee"`), 1)
-	write := func(name string, program, config []byte) string {
-		i, err := image.New(program, config, image.Target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, name)
-		if err := i.Write(path); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	evil := bytes.Clone(program)
-	evil[bytes.Index(evil, []byte("sigil-tee is Sigil's"))] ^= 1
-	theirs, ours, bad := write("release", program, release), write("own", program, own), write("evil", evil, own)
-	for name, c := range map[string]struct {
-		args []string
-		exit int
-		says string
-	}{
-		"its source":     {[]string{ours, "--source", root}, 0, "the same bytes as built from"},
-		"the release":    {[]string{ours, "--reference", theirs}, 0, `"example-tee" -> "acme-tee"`},
-		"nothing":        {[]string{ours}, 0, "not compared"},
-		"JSON":           {[]string{ours, "--reference", theirs, "--json"}, 0, `"name": "project_id"`},
-		"evil, source":   {[]string{bad, "--source", root}, 3, "another one"},
-		"evil, release":  {[]string{bad, "--reference", theirs}, 3, "another one"},
-		"not an image":   {[]string{dir}, 1, "index.json"},
-		"not a checkout": {[]string{ours, "--source", dir}, 1, "build sigil-tee"},
-		"not a release":  {[]string{ours, "--reference", dir}, 1, "index.json"},
-		"usage":          {[]string{}, 2, "arg"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), sigil, append([]string{"verify", "image"}, c.args...)...)
-			out, err := cmd.CombinedOutput()
-			if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != c.exit || !strings.Contains(string(out), c.says) {
-				t.Errorf("exit %v, want %d and %q:\n%s", err, c.exit, c.says, out)
-			}
-		})
-	}
 }
 
 // materials compares the bill of materials with what `go version -m` reads

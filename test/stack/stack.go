@@ -38,6 +38,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
@@ -136,7 +137,7 @@ func NewCloud(t testing.TB, digest string) *cloudsim.Sim {
 }
 
 // Config returns the measured configuration for a cloud.
-func Config(t testing.TB, sim *cloudsim.Sim, dekCache bool) (*workload.Config, [32]byte) {
+func Config(t testing.TB, sim *cloudsim.Sim, dekCache bool) (*teeconfig.Config, [32]byte) {
 	t.Helper()
 	info := sim.Info()
 	socket, cleanup, err := cloudsim.ShortPath(info.Socket)
@@ -144,8 +145,8 @@ func Config(t testing.TB, sim *cloudsim.Sim, dekCache bool) (*workload.Config, [
 		t.Fatal(err)
 	}
 	t.Cleanup(cleanup)
-	c := workload.Config{
-		Format: workload.ConfigFormat, Listen: "127.0.0.1:0", LauncherSocket: filepath.Clean(socket), STSURL: info.STSURL,
+	c := teeconfig.Config{
+		Format: teeconfig.Format, Listen: "127.0.0.1:0", LauncherSocket: filepath.Clean(socket), STSURL: info.STSURL,
 		KMSURL: strings.TrimSuffix(info.KMSURL, "/"), TLSRoots: info.CAPEM, TEEKey: info.TEEKey, TEEAudience: info.TEEAudience,
 		ProviderKey: info.ProviderKey, ProviderAudience: info.ProviderAudience, ProjectID: info.ProjectID, Development: true,
 	}
@@ -156,7 +157,7 @@ func Config(t testing.TB, sim *cloudsim.Sim, dekCache bool) (*workload.Config, [
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, digest, err := workload.ParseConfig(raw)
+	parsed, digest, err := teeconfig.Parse(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
