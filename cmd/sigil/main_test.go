@@ -173,4 +173,24 @@ func TestClean(t *testing.T) {
 	if got := clean("a\x1b[31mb\rc\nd"); got != "a\uFFFD[31mb\uFFFDc\nd" {
 		t.Errorf("%q", got)
 	}
+	for _, r := range "\u0085\u009b\u00a0\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u200f\u2028\u202e\u2066\u2069\u3000\u3164\ufe0f\ufeff\uffa0\ue000\U000e0041\U000e0100" {
+		text := "a" + string(r) + "b"
+		if got := clean(text); got != "a\uFFFDb" {
+			t.Errorf("%U is printed: %q", r, got)
+		}
+		var out bytes.Buffer
+		var back map[string]string
+		if err := writeJSON(&out, map[string]string{"x": text}, ""); err != nil || strings.ContainsRune(out.String(), r) {
+			t.Errorf("%U is in JSON: %q %v", r, out.String(), err)
+		}
+		if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["x"] != text {
+			t.Errorf("%U: JSON lost it: %q %v", r, back["x"], err)
+		}
+	}
+	if text := "Zürich, Łódź, 東京, é (e\u0301), हिन्दी, עברית …"; clean(text) != text {
+		t.Errorf("%q", clean(text))
+	}
+	if got := table([][]string{{"name", "x\n\tverified  yes"}}); strings.ContainsAny(got, "\n\t") {
+		t.Errorf("a value makes a row of its own: %q", got)
+	}
 }

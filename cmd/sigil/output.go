@@ -7,12 +7,14 @@ package main
 // printed by no command but `key create --print`.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
@@ -25,10 +27,33 @@ func (a *app) print(v any, lines ...string) error {
 		_, err := fmt.Fprintln(a.out, clean(strings.Join(lines, "\n")))
 		return err
 	}
-	e := json.NewEncoder(a.out)
-	e.SetIndent("", "  ")
+	return writeJSON(a.out, v, "  ")
+}
+
+// writeJSON writes a document in which what clean would replace is escaped: it
+// stays what it was, and steers no terminal that shows it.
+func writeJSON(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range b.String() {
+		switch {
+		case !deceptive(r):
+			out.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // note writes a line for people to standard error.
@@ -38,14 +63,31 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-// clean keeps foreign text from steering the terminal.
+// clean keeps foreign text from steering the terminal, and from looking like
+// other text than it is.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if deceptive(r) {
 			return '\uFFFD'
 		}
 		return r
 	}, s)
+}
+
+// deceptive reports whether a character does something else than be seen:
+// control characters, those that turn the direction of text or join, and
+// whatever has no width, or is a space that isn't one. Marks that a script
+// needs have a place, but for the variation selectors.
+func deceptive(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case !unicode.IsGraphic(r): // controls, formats, line separators, private use, unassigned
+		return true
+	case unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), unicode.Is(unicode.Variation_Selector, r):
+		return true
+	}
+	return unicode.Is(unicode.Zs, r) && r != ' '
 }
 
 type errorOutput struct {
@@ -63,7 +105,7 @@ func (a *app) printError(err error, exit int) {
 	o := describe(err)
 	o.Exit = exit
 	if a.json {
-		_ = json.NewEncoder(a.errOut).Encode(map[string]any{"error": o})
+		_ = writeJSON(a.errOut, map[string]any{"error": o}, "")
 		return
 	}
 	fmt.Fprintln(a.errOut, "sigil: "+oneLine(err.Error()))
@@ -118,8 +160,10 @@ func describe(err error) errorOutput {
 	return o
 }
 
-// table writes rows in aligned columns.
+// table writes rows in aligned columns. A line's end in a cell would be a row
+// of its own.
 func table(rows [][]string) string {
+	ends := strings.NewReplacer("\n", "\uFFFD", "\t", "\uFFFD")
 	width := map[int]int{}
 	for _, r := range rows {
 		for i, c := range r {
@@ -133,7 +177,7 @@ func table(rows [][]string) string {
 		}
 		line := ""
 		for i, c := range r {
-			line += c + strings.Repeat(" ", width[i]-len([]rune(c))+2)
+			line += ends.Replace(c) + strings.Repeat(" ", width[i]-len([]rune(c))+2)
 		}
 		_, _ = io.WriteString(&b, strings.TrimRight(line, " "))
 	}
