@@ -18,6 +18,11 @@ type Attestation struct {
 	Statement receipt.Statement
 	Evidence  attest.Evidence
 	Attested  Attested
+
+	// Challenge was drawn for the call; Proof leads from it to the root in the
+	// statement. Both were verified, and are here for whoever does it again.
+	Challenge [32]byte
+	Proof     api.ChallengeProof
 }
 
 // Attestation has the workload attested for a challenge that is drawn here,
@@ -51,7 +56,7 @@ func (c *Client) Attestation(ctx context.Context) (*Attestation, error) {
 		for _, release := range t.ImageDigests {
 			a, err := checkEvidence(root.genesis, ev, release, c.t.now())
 			if err == nil {
-				return &Attestation{Statement: *s, Evidence: ev, Attested: *a}, nil
+				return &Attestation{Statement: *s, Evidence: ev, Attested: *a, Challenge: challenge, Proof: *reply.Challenge}, nil
 			}
 			last = err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/sigilkeys/sigil/attest/attesttest"
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/clienttest"
+	"github.com/sigilkeys/sigil/receipt"
 )
 
 var start = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -172,7 +173,14 @@ func TestSign(t *testing.T) {
 	}
 	a, err := c.Attestation(t.Context())
 	if err != nil || a.Attested.Hardware != "GCP_AMD_SEV" {
-		t.Error(a, err)
+		t.Fatal(a, err)
+	}
+	path := make([][32]byte, len(a.Proof.Path))
+	for i, h := range a.Proof.Path {
+		path[i] = [32]byte(h)
+	}
+	if err := receipt.VerifyPath(a.Challenge[:], a.Proof.Index, a.Proof.Count, path, a.Statement.Challenges); err != nil || a.Challenge == [32]byte{} {
+		t.Errorf("the challenge can't be verified again: %v", err)
 	}
 }
 

@@ -26,8 +26,8 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/sealed"
-	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/teeconfig"
+	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
 	"github.com/sigilkeys/sigil/test/stack"
 )

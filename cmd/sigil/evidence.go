@@ -40,6 +40,11 @@ func parseEvidence(data []byte) (*evidenceInput, error) {
 		Data      jsontext.Value `json:"data"`
 		Evidence  jsontext.Value `json:"evidence"`
 		Challenge jsontext.Value `json:"challenge"`
+
+		// Beside a challenge that is no proof: what `sigil attestation` prints.
+		Index uint32   `json:"index"`
+		Count uint32   `json:"count"`
+		Path  []string `json:"path"`
 	}
 	if err := json.Unmarshal(text, &shape); err != nil {
 		return nil, err
@@ -54,6 +59,20 @@ func parseEvidence(data []byte) (*evidenceInput, error) {
 	if shape.Data.Kind() == '{' && shape.Evidence == nil {
 		text = shape.Data
 		if err := json.Unmarshal(text, &shape); err != nil {
+			return nil, err
+		}
+	}
+	if shape.Challenge.Kind() == '"' {
+		proof := api.ChallengeProof{Index: shape.Index, Count: shape.Count, Path: [][]byte{}}
+		for _, text := range shape.Path {
+			h, err := hex.DecodeString(text)
+			if err != nil {
+				return nil, fmt.Errorf("path: %w", err)
+			}
+			proof.Path = append(proof.Path, h)
+		}
+		var err error
+		if shape.Challenge, err = json.Marshal(proof); err != nil {
 			return nil, err
 		}
 	}

@@ -108,6 +108,13 @@ func TestScripts(t *testing.T) {
 				}
 				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Replace(text, args[2], args[3], 1)), 0o600))
 			},
+			// byhand does with the last JSON output what docs/ATTESTATION.md has
+			// a customer do.
+			"byhand": func(ts *testscript.TestScript, neg bool, _ []string) {
+				if err := attestedByHand([]byte(ts.ReadFile("stdout"))); (err == nil) == neg {
+					ts.Fatalf("by hand: %v", err)
+				}
+			},
 			// leak FILE requires that neither output holds the secret in FILE.
 			"leak": func(ts *testscript.TestScript, neg bool, args []string) {
 				secret := strings.TrimSpace(ts.ReadFile(args[0]))[10:60]
@@ -166,31 +173,5 @@ func TestUsageErrors(t *testing.T) {
 		if out.Len() > 0 || !strings.HasPrefix(errOut.String(), "sigil: ") {
 			t.Errorf("%q: out %q, err %q", line, out, errOut)
 		}
-	}
-}
-
-func TestClean(t *testing.T) {
-	if got := clean("a\x1b[31mb\rc\nd"); got != "a\uFFFD[31mb\uFFFDc\nd" {
-		t.Errorf("%q", got)
-	}
-	for _, r := range "\u0085\u009b\u00a0\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u200f\u2028\u202e\u2066\u2069\u3000\u3164\ufe0f\ufeff\uffa0\ue000\U000e0041\U000e0100" {
-		text := "a" + string(r) + "b"
-		if got := clean(text); got != "a\uFFFDb" {
-			t.Errorf("%U is printed: %q", r, got)
-		}
-		var out bytes.Buffer
-		var back map[string]string
-		if err := writeJSON(&out, map[string]string{"x": text}, ""); err != nil || strings.ContainsRune(out.String(), r) {
-			t.Errorf("%U is in JSON: %q %v", r, out.String(), err)
-		}
-		if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["x"] != text {
-			t.Errorf("%U: JSON lost it: %q %v", r, back["x"], err)
-		}
-	}
-	if text := "Zürich, Łódź, 東京, é (e\u0301), हिन्दी, עברית …"; clean(text) != text {
-		t.Errorf("%q", clean(text))
-	}
-	if got := table([][]string{{"name", "x\n\tverified  yes"}}); strings.ContainsAny(got, "\n\t") {
-		t.Errorf("a value makes a row of its own: %q", got)
 	}
 }

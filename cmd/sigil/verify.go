@@ -122,7 +122,11 @@ func (a *app) attestationCommand() *cobra.Command {
 	return &cobra.Command{Use: "attestation", Short: "Verify the TEE's present attestation", Args: cobra.NoArgs,
 		Long: `Draws a challenge, has the running workload attested for it, and verifies the
 evidence against the genesis document: what it prints was so after you asked. It
-may take some seconds, since a workload answers all challenges of a second at once.`,
+may take some seconds, since a workload answers all challenges of a second at once.
+
+With --json it prints all that docs/ATTESTATION.md has you check by hand: the
+statement (base64), the token, the challenge (hex), and the path (hex) of leaf
+"index" of "count" from the challenge to the statement's root.`,
 		Example: "  sigil attestation --key-file backend.key",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.client()
@@ -134,7 +138,12 @@ may take some seconds, since a workload answers all challenges of a second at on
 				return err
 			}
 			v := &t.Attested
-			return a.print(map[string]any{"verified": true, "attested": v, "statement": t.Statement.Nonce(), "token": t.Evidence.Token, "evidence": t.Evidence}, table([][]string{
+			path := make([]string, len(t.Proof.Path))
+			for i, h := range t.Proof.Path {
+				path[i] = hex.EncodeToString(h)
+			}
+			return a.print(map[string]any{"verified": true, "attested": v, "statement": t.Evidence.Statement, "statement_digest": t.Statement.Nonce(), "token": t.Evidence.Token, "evidence": t.Evidence,
+				"challenge": digestText(t.Challenge), "index": t.Proof.Index, "count": t.Proof.Count, "path": path}, table([][]string{
 				{"verified", "the running workload is one that the genesis document accepts"},
 				{"release", v.Release}, {"hardware", v.Hardware}, {"project", v.ProjectID}, {"zone", v.Zone}, {"issuer", v.Issuer},
 				{"instance", v.InstanceKey}, {"issued", v.Issued.Format(time.RFC3339)}, {"expires", v.Expires.Format(time.RFC3339)},
