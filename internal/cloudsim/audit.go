@@ -5,8 +5,11 @@ import "time"
 // Decisions of audit entries.
 const (
 	DecisionAllow           = "allow"
-	DecisionDeny            = "deny"
-	DecisionUnauthenticated = "unauthenticated"
+	DecisionDeny            = "deny"            // IAM said no
+	DecisionUnauthenticated = "unauthenticated" // no valid token
+	// DecisionNone: the call ended before IAM was asked, by a quota, a request
+	// that is none, or a service that is down; the status says by which.
+	DecisionNone = "none"
 )
 
 // AuditEntry is one call of the KMS, also one that was refused.

@@ -62,7 +62,12 @@ const (
 	faultKey     callKey = iota // mode of the fault, string
 	principalKey                // *principal
 	faceKey                     // "grpc" or "rest"
+	decodedKey                  // *decoded, of the REST face
 )
+
+// decoded is what became of a REST request's body, query and path. The error
+// is answered behind the authentication, as the caller isn't known before.
+type decoded struct{ err error }
 
 func faultOf(ctx context.Context) string {
 	mode, _ := ctx.Value(faultKey).(string)
@@ -83,7 +88,7 @@ func (s *Sim) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo
 	face, _ := ctx.Value(faceKey).(string)
 	entry := AuditEntry{
 		Time: s.cfg.Clock(), Permission: n.permission, Key: key, Resource: n.resource, Fault: faultOf(ctx),
-		Decision: DecisionUnauthenticated, Service: "cloudkms.googleapis.com", Face: face,
+		Decision: DecisionNone, Service: "cloudkms.googleapis.com", Face: face,
 		Method: info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:],
 	}
 	reply, err := s.admitted(ctx, req, n, served, &entry, handler)
@@ -94,10 +99,12 @@ func (s *Sim) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo
 	return reply, err
 }
 
+// admitted asks in this order, and notes in the entry how far the call came:
+// is the service there, who calls, is that a request, may he call so often,
+// may he do that.
 func (s *Sim) admitted(ctx context.Context, req any, n need, served bool, entry *AuditEntry, handler grpc.UnaryHandler) (any, error) {
-	switch faultOf(ctx) {
-	case FaultRate:
-		return nil, quotaExceeded("project_number:100000000001", s.cfg.QuotaPerMinute)
+	fault := faultOf(ctx)
+	switch fault {
 	case FaultUnavailable:
 		return nil, status.Error(codes.Unavailable, "The service is currently unavailable.")
 	case FaultExpired:
@@ -107,18 +114,26 @@ func (s *Sim) admitted(ctx context.Context, req any, n need, served bool, entry 
 	}
 	p := s.openToken(bearer(ctx))
 	if p == nil {
+		entry.Decision = DecisionUnauthenticated
 		return nil, status.Error(codes.Unauthenticated, "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.")
 	}
-	entry.Principal, entry.Decision = p.String(), DecisionDeny
+	entry.Principal = p.String()
+	if d, ok := ctx.Value(decodedKey).(*decoded); ok && d.err != nil {
+		return nil, d.err
+	}
 	if !served {
 		return nil, status.Error(codes.Unimplemented, "Operation is not implemented, or supported, or enabled.")
 	}
-	if n.crypto {
-		if err := s.spendQuota(p.consumer(n.resource)); err != nil {
+	switch project := p.consumer(n.resource); {
+	case fault == FaultRate:
+		return nil, quotaExceeded(project, s.cfg.QuotaPerMinute)
+	case n.crypto:
+		if err := s.spendQuota(project); err != nil {
 			return nil, err
 		}
 	}
-	if n.permission != "" && (faultOf(ctx) == FaultDeny || !s.may(p, n.resource, n.permission)) {
+	if n.permission != "" && (fault == FaultDeny || !s.may(p, n.resource, n.permission)) {
+		entry.Decision = DecisionDeny
 		return nil, permissionDenied(n)
 	}
 	entry.Decision = DecisionAllow
@@ -151,13 +166,18 @@ func withInfo(code codes.Code, text string, info *errdetails.ErrorInfo) error {
 	return st.Err()
 }
 
+// bearer returns the token of a call's one Authorization header, RFC 6750; the
+// scheme's letter case doesn't matter (RFC 9110). "" is no token.
 func bearer(ctx context.Context) string {
 	md, _ := metadata.FromIncomingContext(ctx)
 	values := md.Get("authorization")
 	if len(values) != 1 {
 		return ""
 	}
-	token, _ := strings.CutPrefix(values[0], "Bearer ")
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
 	return token
 }
 

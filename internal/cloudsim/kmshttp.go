@@ -34,7 +34,10 @@ func (s *Sim) kmsRoutes() (http.Handler, error) {
 		isGRPC := r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 		body, err := io.ReadAll(r.Body) // before any fault: only then a client's leaving is noticed
 		if err != nil {
-			restError(w, status.Error(codes.InvalidArgument, "Request payload can't be read."))
+			err = status.Error(codes.InvalidArgument, "Request payload can't be read.")
+		}
+		if err != nil && isGRPC {
+			restError(w, err)
 			return
 		}
 		s.mu.Lock()
@@ -52,7 +55,7 @@ func (s *Sim) kmsRoutes() (http.Handler, error) {
 			if isGRPC {
 				server.ServeHTTP(w, r)
 			} else {
-				s.serveREST(w, r, body)
+				s.serveREST(w, r, body, err)
 			}
 		})
 	}), nil

@@ -102,8 +102,10 @@ func (r *restRoute) parse(rule *annotations.HttpRule) error {
 	return err
 }
 
-// serveREST answers one HTTP/JSON call.
-func (s *Sim) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
+// serveREST answers one HTTP/JSON call. A request that can't be decoded goes
+// through the interceptor too, with what of it could be: it needs a caller,
+// and an audit entry, as any other.
+func (s *Sim) serveREST(w http.ResponseWriter, r *http.Request, body []byte, unread error) {
 	for _, route := range s.rest {
 		if route.verb != r.Method {
 			continue
@@ -112,10 +114,14 @@ func (s *Sim) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 		if groups == nil {
 			continue
 		}
-		ctx := metadata.NewIncomingContext(context.WithValue(r.Context(), faceKey, "rest"),
-			metadata.MD{"authorization": r.Header.Values("Authorization")})
+		d := &decoded{}
+		ctx := context.WithValue(context.WithValue(r.Context(), faceKey, "rest"), decodedKey, d)
+		ctx = metadata.NewIncomingContext(ctx, metadata.MD{"authorization": r.Header.Values("Authorization")})
 		decode := func(v any) error {
-			return route.decode(v.(proto.Message), groups[1:], r.URL.Query(), body)
+			if d.err = route.decode(v.(proto.Message), groups[1:], r.URL.Query(), body); unread != nil {
+				d.err = unread
+			}
+			return nil // the interceptor's to answer
 		}
 		reply, err := route.method.Handler(route.server, ctx, decode, s.intercept)
 		if err != nil {
@@ -128,11 +134,27 @@ func (s *Sim) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 	http.NotFound(w, r)
 }
 
-// decode fills a request from path, query and body.
+// decode fills a request from path, query and body. Whatever is wrong with the
+// others, the request names what the path names.
 func (r *restRoute) decode(m proto.Message, groups []string, query map[string][]string, body []byte) error {
-	if err := r.decodeBody(m, body); err != nil {
-		return err
+	err := r.decodeBody(m, body)
+	if err != nil {
+		proto.Reset(m) // what was read of it doesn't count
+	} else {
+		err = decodeQuery(m, query)
 	}
+	for i, field := range r.fields {
+		if had := fieldText(m.ProtoReflect(), field); had != "" && had != groups[i] && err == nil {
+			err = invalidArgument("The %s in the body doesn't match the one in the URL.", field) // text not observed
+		}
+		if bad := setField(m.ProtoReflect(), field, groups[i]); bad != nil && err == nil {
+			err = status.Error(codes.Internal, bad.Error())
+		}
+	}
+	return err
+}
+
+func decodeQuery(m proto.Message, query map[string][]string) error {
 	for name, values := range query {
 		if strings.HasPrefix(name, "$") || name == "alt" || name == "prettyPrint" {
 			continue // parameters of every method
@@ -141,14 +163,6 @@ func (r *restRoute) decode(m proto.Message, groups []string, query map[string][]
 			if err := setField(m.ProtoReflect(), name, v); err != nil {
 				return invalidArgument("Invalid JSON payload received. Unknown name %q: Cannot bind query parameter. %v", name, err)
 			}
-		}
-	}
-	for i, field := range r.fields {
-		if had := fieldText(m.ProtoReflect(), field); had != "" && had != groups[i] {
-			return invalidArgument("The %s in the body doesn't match the one in the URL.", field) // text not observed
-		}
-		if err := setField(m.ProtoReflect(), field, groups[i]); err != nil {
-			return status.Error(codes.Internal, err.Error())
 		}
 	}
 	return nil
