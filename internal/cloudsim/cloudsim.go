@@ -79,7 +79,8 @@ type Sim struct {
 	knobs    Knobs
 	audit    auditList
 	bucket   bucket
-	history  []past             // states that were replaced lately
+	iam      timeline           // of policies, pools and providers
+	keys     timeline           // of key versions
 	spent    map[string]minute  // quota, by calling project
 	foreign  *attesttest.Issuer // made when first needed
 	closed   bool
@@ -152,6 +153,8 @@ func (s *Sim) open() (err error) {
 	if s.state, err = loadState(s.cfg.Dir, s.cfg.Random); err != nil {
 		return err
 	}
+	s.iam.add(s.state, time.Time{})
+	s.keys.add(s.state, time.Time{})
 	if s.ca, err = loadAuthority(s.cfg.Dir, s.cfg.Clock()); err != nil {
 		return err
 	}
@@ -290,7 +293,6 @@ func (s *Sim) update(change func(*state) error) error {
 	if err := next.save(s.cfg.Dir); err != nil {
 		return err
 	}
-	s.remember(s.state)
-	s.state = next
+	s.replace(next)
 	return nil
 }

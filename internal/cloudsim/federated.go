@@ -179,7 +179,7 @@ func (s *Sim) openToken(token string) *principal {
 }
 
 func (s *Sim) poolEnabled(name string) bool {
-	st := s.asOf(s.iamDelay())
+	st := s.iamInForce()
 	for i := range st.Pools {
 		if st.Pools[i].name() == name {
 			return !st.Pools[i].Disabled

@@ -143,7 +143,7 @@ func (s *Sim) admitted(ctx context.Context, req any, n need, served bool, entry 
 // may asks IAM as its policies have spread so far.
 func (s *Sim) may(p *principal, resource, permission string) bool {
 	name, _ := splitVersion(resource)
-	st := s.asOf(s.iamDelay())
+	st := s.iamInForce()
 	key := st.key(name)
 	return key != nil && st.allowed(p, key, permission)
 }

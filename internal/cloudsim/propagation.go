@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"reflect"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -8,25 +9,68 @@ import (
 )
 
 // Changes of IAM and of keys spread through Google's cloud, in minutes as a
-// rule. Here a change is in force everywhere after one delay, and nowhere
-// before; past is what is needed for that: the states that have been
-// replaced. A restart of the cloud forgets them, and ends every delay.
-type past struct {
-	until time.Time // when the state was replaced
+// rule. Here a change is in force everywhere after the delay that was set when
+// it was made, and nowhere before; turning the knob changes nothing for it.
+// Changes of one kind don't overtake each other. A restart of the cloud
+// forgets what is under way, and ends every delay.
+
+// maxPropagation bounds the delays that can be set.
+const maxPropagation = 10 * time.Minute
+
+// timeline holds the state that is in force, and after it those that are to
+// be, with their instants.
+type timeline []dated
+
+type dated struct {
+	from  time.Time
 	state *state
 }
 
-// maxPropagation bounds the delays that can be set, and how long replaced
-// states are kept.
-const maxPropagation = 10 * time.Minute
-
-// remember keeps a state that is being replaced; s.mu is held.
-func (s *Sim) remember(old *state) {
-	now := s.cfg.Clock()
-	s.history = append(s.history, past{now, old})
-	for len(s.history) > 0 && now.Sub(s.history[0].until) > maxPropagation {
-		s.history = s.history[1:]
+// add puts a state in force at an instant, but not before an earlier one.
+func (l *timeline) add(st *state, at time.Time) {
+	if n := len(*l); n > 0 && at.Before((*l)[n-1].from) {
+		at = (*l)[n-1].from
 	}
+	*l = append(*l, dated{at, st})
+}
+
+// at returns the state in force, and forgets those before it.
+func (l *timeline) at(now time.Time) *state {
+	for len(*l) > 1 && !now.Before((*l)[1].from) {
+		*l = (*l)[1:]
+	}
+	return (*l)[0].state
+}
+
+// replace makes a state the current one, and sends what it changes on its way;
+// s.mu is held.
+func (s *Sim) replace(next *state) {
+	now := s.cfg.Clock()
+	if !reflect.DeepEqual(s.state.policies(), next.policies()) {
+		s.iam.add(next, now.Add(time.Duration(s.knobs.IAMPropagation)*time.Millisecond))
+	}
+	if !reflect.DeepEqual(s.state.versions(), next.versions()) {
+		s.keys.add(next, now.Add(time.Duration(s.knobs.KeyPropagation)*time.Millisecond))
+	}
+	s.state = next
+}
+
+// policies is what IAM decides by, the STS's part of it included.
+func (st *state) policies() any {
+	bindings := map[string][]Binding{}
+	for _, k := range st.Keys {
+		bindings[k.Name] = k.Bindings
+	}
+	return []any{st.Releases, st.Pools, st.Deny, bindings}
+}
+
+// versions is what the servers of keys work with.
+func (st *state) versions() any {
+	var out []any
+	for _, k := range st.Keys {
+		out = append(out, k.Name, k.Primary, k.Versions)
+	}
+	return out
 }
 
 // current is the state as it was last changed.
@@ -36,32 +80,20 @@ func (s *Sim) current() *state {
 	return s.state
 }
 
-// asOf is the state as it was a delay ago.
-func (s *Sim) asOf(delay time.Duration) *state {
+// iamInForce is the state whose policies, pools and providers are in force.
+func (s *Sim) iamInForce() *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	then := s.cfg.Clock().Add(-delay)
-	for _, p := range s.history {
-		if p.until.After(then) {
-			return p.state
-		}
-	}
-	return s.state
-}
-
-func (s *Sim) iamDelay() time.Duration {
-	return time.Duration(s.Knobs().IAMPropagation) * time.Millisecond
-}
-
-func (s *Sim) keyDelay() time.Duration {
-	return time.Duration(s.Knobs().KeyPropagation) * time.Millisecond
+	return s.iam.at(s.cfg.Clock())
 }
 
 // keyInForce is a key with the versions and the primary one that its servers
 // know by now.
 func (s *Sim) keyInForce(name string) (*Key, error) {
 	name, _ = splitVersion(name)
-	if key := s.asOf(s.keyDelay()).key(name); key != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := s.keys.at(s.cfg.Clock()).key(name); key != nil {
 		return key, nil
 	}
 	return nil, status.Errorf(codes.NotFound, "CryptoKey %s not found.", name)

@@ -135,7 +135,7 @@ func (s *Sim) exchange(form url.Values) (*stsReply, error) {
 	if form.Get("scope") == "" || form.Get("subject_token") == "" {
 		return nil, stsErrorf("invalid_request", "Missing required field: scope or subject_token.")
 	}
-	st := s.asOf(s.iamDelay())
+	st := s.iamInForce()
 	pool := st.pool(form.Get("audience"))
 	if pool == nil || pool.Disabled || pool.ProviderDisabled {
 		return nil, stsErrorf("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
