@@ -153,8 +153,7 @@ func (s *Sim) open() (err error) {
 	if s.state, err = loadState(s.cfg.Dir, s.cfg.Random); err != nil {
 		return err
 	}
-	s.iam.add(s.state, time.Time{})
-	s.keys.add(s.state, time.Time{})
+	s.iam, s.keys = timeline{{state: s.state}}, timeline{{state: s.state}}
 	if s.ca, err = loadAuthority(s.cfg.Dir, s.cfg.Clock()); err != nil {
 		return err
 	}

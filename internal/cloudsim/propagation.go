@@ -18,20 +18,12 @@ import (
 const maxPropagation = 10 * time.Minute
 
 // timeline holds the state that is in force, and after it those that are to
-// be, with their instants.
+// be one after the other, with their earliest instants.
 type timeline []dated
 
 type dated struct {
 	from  time.Time
 	state *state
-}
-
-// add puts a state in force at an instant, but not before an earlier one.
-func (l *timeline) add(st *state, at time.Time) {
-	if n := len(*l); n > 0 && at.Before((*l)[n-1].from) {
-		at = (*l)[n-1].from
-	}
-	*l = append(*l, dated{at, st})
 }
 
 // at returns the state in force, and forgets those before it.
@@ -42,15 +34,15 @@ func (l *timeline) at(now time.Time) *state {
 	return (*l)[0].state
 }
 
-// replace makes a state the current one, and sends what it changes on its way;
-// s.mu is held.
+// replace makes a state the current one, and sends what it changes on its way:
+// a change of one kind holds none of the other up. s.mu is held.
 func (s *Sim) replace(next *state) {
 	now := s.cfg.Clock()
 	if !reflect.DeepEqual(s.state.policies(), next.policies()) {
-		s.iam.add(next, now.Add(time.Duration(s.knobs.IAMPropagation)*time.Millisecond))
+		s.iam = append(s.iam, dated{now.Add(time.Duration(s.knobs.IAMPropagation) * time.Millisecond), next})
 	}
 	if !reflect.DeepEqual(s.state.versions(), next.versions()) {
-		s.keys.add(next, now.Add(time.Duration(s.knobs.KeyPropagation)*time.Millisecond))
+		s.keys = append(s.keys, dated{now.Add(time.Duration(s.knobs.KeyPropagation) * time.Millisecond), next})
 	}
 	s.state = next
 }

@@ -218,4 +218,17 @@ func TestTurningPropagation(t *testing.T) {
 	want("delay of keys lowered", "FAILED_PRECONDITION", "")
 	clock.move(61 * time.Second)
 	want("key spread", "OK", "")
+
+	// A change of one kind that takes its time holds none of the other up.
+	must(t, s.SetKnobs(slow))
+	must(t, s.UpdatePool(1, func(p *Pool) { p.Disabled = false }))
+	must(t, s.SetKnobs(Knobs{}))
+	must(t, s.SetVersionState(key, 2, StateDisabled))
+	want("beside a change of IAM", "FAILED_PRECONDITION", "")
+	clock.move(121 * time.Second)
+	must(t, s.SetKnobs(slow))
+	must(t, s.RotateKey(key))
+	must(t, s.SetKnobs(Knobs{}))
+	must(t, s.WithdrawRelease(release))
+	want("beside a rotation", "PERMISSION_DENIED", "unauthorized_client")
 }
