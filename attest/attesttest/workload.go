@@ -29,9 +29,11 @@ type Workload struct {
 
 	Debug         bool // debug image: dbgstat enabled, no support attributes
 	DebugUsable   bool // with Debug: LATEST and USABLE, seen on some images
+	DebugStable   bool // with Debug: all that a production image has; seen nowhere
 	NoStable      bool // image out of support: USABLE only
 	SecureBootOff bool
-	PlainVM       bool // swname GCE and no container, as a revoked image gets
+	PlainVM       bool   // swname GCE and no container, as a revoked image gets
+	Software      string // swname; "" is CONFIDENTIAL_SPACE, or GCE for a PlainVM
 }
 
 // Request is what a token is asked for.
@@ -136,6 +138,9 @@ func (w Workload) Payload(issuer string, r Request) ([]byte, error) {
 	if w.Hardware == "GCP_INTEL_TDX" {
 		p.TCB, p.TDX = []string{"INTEL"}, &tdx{"UpToDate", "2024-03-13T00:00:00Z"}
 	}
+	if w.Software != "" {
+		p.Software = w.Software
+	}
 	if w.PlainVM {
 		p.Software, p.Version, p.Profile = "GCE", nil, profileVM
 		p.Submods.Space, p.Submods.Container = nil, nil
@@ -145,6 +150,8 @@ func (w Workload) Payload(issuer string, r Request) ([]byte, error) {
 
 func (w Workload) space() *space {
 	switch {
+	case w.Debug && w.DebugStable:
+		return &space{Support: []string{"LATEST", "STABLE", "USABLE"}}
 	case w.Debug && w.DebugUsable:
 		return &space{Support: []string{"LATEST", "USABLE"}}
 	case w.Debug:

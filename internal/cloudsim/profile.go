@@ -33,9 +33,11 @@ type Knobs struct {
 	ServiceAccount string `json:"service_account,omitempty"`
 	Debug          bool   `json:"debug,omitempty"`        // debug image
 	DebugUsable    bool   `json:"debug_usable,omitempty"` // debug image with LATEST and USABLE
+	DebugStable    bool   `json:"debug_stable,omitempty"` // debug image with STABLE too, which none should have
 	NoStable       bool   `json:"no_stable,omitempty"`    // image out of support
 	SecureBootOff  bool   `json:"secure_boot_off,omitempty"`
-	PlainVM        bool   `json:"plain_vm,omitempty"` // swname GCE
+	PlainVM        bool   `json:"plain_vm,omitempty"` // swname GCE, no container
+	Software       string `json:"software,omitempty"` // swname, all else as it was
 	EnvOverride    bool   `json:"env_override,omitempty"`
 	CmdOverride    bool   `json:"cmd_override,omitempty"`
 
@@ -135,14 +137,15 @@ func (k Knobs) apply(w attesttest.Workload) attesttest.Workload {
 		from string
 	}{
 		{&w.ImageDigest, k.ImageDigest}, {&w.Hardware, k.Hardware},
-		{&w.ProjectID, k.ProjectID}, {&w.ServiceAccount, k.ServiceAccount},
+		{&w.ProjectID, k.ProjectID}, {&w.ServiceAccount, k.ServiceAccount}, {&w.Software, k.Software},
 	} {
 		if f.from != "" {
 			*f.to = f.from
 		}
 	}
 	w.ImageReference = imageRepository + "@" + w.ImageDigest
-	w.Debug, w.DebugUsable, w.NoStable = k.Debug || k.DebugUsable, k.DebugUsable, k.NoStable
+	w.Debug = k.Debug || k.DebugUsable || k.DebugStable
+	w.DebugUsable, w.DebugStable, w.NoStable = k.DebugUsable, k.DebugStable, k.NoStable
 	w.SecureBootOff, w.PlainVM = k.SecureBootOff, k.PlainVM
 	if k.EnvOverride {
 		w.EnvOverride = map[string]string{"SIGIL_CONFIG": "/dev/shm/evil.json"}

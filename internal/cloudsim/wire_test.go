@@ -130,29 +130,6 @@ func TestSTSForm(t *testing.T) {
 	}
 }
 
-// Conditions that fail to evaluate reject, whatever they meant to say.
-func TestConditions(t *testing.T) {
-	s := start(t)
-	for cond, ok := range map[string]bool{
-		`true`: true,
-		`assertion.submods.container.image_digest == '` + release + `'`:                      true,
-		`attribute.prod_digest == '` + release + `' && google.subject.startsWith('gcpcs::')`: true,
-		`assertion.submods.confidential_space.support_attributes.stable == true`:             false,
-		`size(assertion.submods.container.env_override) == 0`:                                false,
-		`!has(assertion.submods.container.env_override)`:                                     true,
-		`assertion.google.compute_engine.project_id == 'sigil-tee'`:                          false,
-		`'yes'`: false, `assertion.secboot`: true, `syntax error(`: false, `false`: false,
-		`[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, [1,2,3,4,5,6,7,8,9,10].all(e, [1,2,3,4,5,6,7,8,9,10].all(f, a+b+c+d+e+f > 0))))))`: false,
-	} {
-		if err := s.UpdatePool(0, func(p *Pool) { p.Condition = cond }); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tokens(t, s, 0).Token(t.Context()); (err == nil) != ok {
-			t.Errorf("%.80s: %v", cond, err)
-		}
-	}
-}
-
 func TestKMSWire(t *testing.T) {
 	s := start(t)
 	hc := httpsClient(t, s)
