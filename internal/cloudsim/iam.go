@@ -11,6 +11,8 @@ const (
 	permPrefix  = "cloudkms."
 	permEncrypt = permPrefix + "cryptoKeyVersions.useToEncrypt"
 	permDecrypt = permPrefix + "cryptoKeyVersions.useToDecrypt"
+
+	viaDelegation = "ViaDelegation" // use by another service of Google's, for its caller
 )
 
 // Roles.
@@ -40,6 +42,31 @@ type DenyRule struct {
 	DeniedPermissions   []string `json:"denied_permissions"` // cloudkms.googleapis.com/… form
 }
 
+// defaultDeny is the deny policy above a key. Using the key is for the pool's
+// workloads, using it through other services for nobody, and what could open
+// the way again (policies, destruction, the pool's provider) for the release
+// identity: the owner of the project and whoever may set its policies are
+// held by this alone. Permissions of IAM and of projects stand there because
+// the policy would be void without them; no service asks for them here.
+func defaultDeny(key, pool, release string) []DenyRule {
+	const kms, iam = "cloudkms.googleapis.com/", "iam.googleapis.com/workloadIdentityPoolProviders."
+	return []DenyRule{{
+		Key: key, DeniedPrincipals: []string{everyone},
+		ExceptionPrincipals: []string{"principalSet://iam.googleapis.com/" + pool + "/*"},
+		DeniedPermissions:   []string{denyForm(permDecrypt), denyForm(permEncrypt)},
+	}, {
+		Key: key, DeniedPrincipals: []string{everyone},
+		DeniedPermissions: []string{denyForm(permDecrypt + viaDelegation), denyForm(permEncrypt + viaDelegation)},
+	}, {
+		Key: key, DeniedPrincipals: []string{everyone},
+		ExceptionPrincipals: []string{release},
+		DeniedPermissions: []string{
+			kms + "cryptoKeys.setIamPolicy", kms + "keyRings.setIamPolicy", kms + "cryptoKeyVersions.destroy",
+			iam + "create", iam + "update", iam + "delete", "cloudresourcemanager.googleapis.com/projects.setIamPolicy",
+		},
+	}}
+}
+
 // check refuses a rule that would deny nobody or nothing, and exceptions that
 // IAM doesn't take.
 func (r *DenyRule) check() error {
@@ -50,11 +77,19 @@ func (r *DenyRule) check() error {
 		return fmt.Errorf("cloudsim: %s is no exception principal", everyone)
 	}
 	for _, p := range r.DeniedPermissions {
-		if !strings.HasPrefix(p, denyForm(permPrefix)) {
+		if !deniable(p) {
 			return fmt.Errorf("cloudsim: %q is not a permission as deny policies spell them", p)
 		}
 	}
 	return nil
+}
+
+// deniable reports whether a permission is spelled as deny policies do, and
+// is of a service whose permissions matter here.
+func deniable(permission string) bool {
+	service, name, ok := strings.Cut(permission, "/")
+	return ok && strings.Contains(name, ".") &&
+		slices.Contains([]string{"cloudkms.googleapis.com", "iam.googleapis.com", "cloudresourcemanager.googleapis.com"}, service)
 }
 
 func knownRole(role string) bool {
@@ -62,8 +97,8 @@ func knownRole(role string) bool {
 }
 
 // grants are the permissions of roles, as far as they matter here. The owner
-// of a project can use its keys; an administrator of KMS can't, but can give
-// himself the role that can.
+// of a project can use its keys; an administrator of KMS can't, but through
+// other services, and can give himself the role that can.
 func grants(role, permission string) bool {
 	use := permission == permEncrypt || permission == permDecrypt
 	switch role {

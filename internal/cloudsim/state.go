@@ -83,14 +83,11 @@ func newState(random io.Reader) (*state, error) {
 		// Whoever owns the project can use its keys unless it is denied.
 		key.Bindings = []Binding{
 			{Role: roleUse, Members: []string{}},
-			{Role: roleOwner, Members: []string{"user:owner@" + "sigil-" + name + ".test"}},
+			{Role: roleOwner, Members: []string{"user:owner@sigil-" + name + ".test"}},
+			{Role: roleAdmin, Members: []string{"user:release@sigil-" + name + ".test"}},
 		}
 		st.Keys = append(st.Keys, key)
-		st.Deny = append(st.Deny, DenyRule{
-			Key: key.Name, DeniedPrincipals: []string{everyone},
-			ExceptionPrincipals: []string{"principalSet://iam.googleapis.com/" + pool.name() + "/*"},
-			DeniedPermissions:   []string{denyForm(permDecrypt), denyForm(permEncrypt)},
-		})
+		st.Deny = append(st.Deny, defaultDeny(key.Name, pool.name(), "user:release@sigil-"+name+".test")...)
 	}
 	return st, nil
 }
