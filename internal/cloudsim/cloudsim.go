@@ -40,11 +40,12 @@ import (
 
 // Config configures a cloud. Only Dir is required.
 type Config struct {
-	Dir      string           // keeps the state; made if it doesn't exist
-	Socket   string           // launcher socket; default Dir/launcher.sock
-	Hardware string           // hwmodel of tokens; default GCP_AMD_SEV
-	Random   io.Reader        // default crypto/rand
-	Clock    func() time.Time // default time.Now
+	Dir      string                               // keeps the state; made if it doesn't exist
+	Socket   string                               // launcher socket; default Dir/launcher.sock
+	Hardware string                               // hwmodel of tokens; default GCP_AMD_SEV
+	Random   io.Reader                            // default crypto/rand
+	Clock    func() time.Time                     // default time.Now
+	After    func(time.Duration) <-chan time.Time // default time.After
 
 	// TokensPerSecond is the attestation service's quota, by default 5 as in
 	// Google's; negative: none.
@@ -120,6 +121,9 @@ func Start(cfg Config) (*Sim, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
+	if cfg.After == nil {
+		cfg.After = time.After
+	}
 	if cfg.Hardware == "" {
 		cfg.Hardware = "GCP_AMD_SEV"
 	}
@@ -172,6 +176,10 @@ func (s *Sim) open() (err error) {
 	}
 	if err := s.serveLauncher(); err != nil {
 		return err
+	}
+	// A token that an earlier run has left is of an image that isn't measured.
+	if err := os.Remove(s.cfg.TokenFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cloudsim: token file: %w", err)
 	}
 	s.work.Go(s.keepTokenFile)
 	return nil

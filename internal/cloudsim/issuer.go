@@ -33,7 +33,7 @@ func (s *Sim) issuerRoutes() http.Handler {
 		w.Header().Set("Content-Type", "application/x-x509-ca-cert")
 		_, _ = w.Write(s.issuer.RootPEM())
 	})
-	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Issuer })
+	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Issuer }, googleVoice)
 }
 
 type discovery struct {

@@ -44,20 +44,46 @@ func (s *Sim) launcherRoutes() http.Handler {
 			launcherReply(w, http.StatusBadRequest, "TEE server received an invalid HTTP method: "+r.Method)
 		}
 	})
-	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Socket })
+	return s.faulty(mux, func(k *Knobs) *Fault { return &k.Socket }, launcherVoice)
 }
+
+// launcherVoice is how the launcher passes failures of the attestation service
+// on: in plain words as text/html, with status 500 for all that may pass.
+func launcherVoice(w http.ResponseWriter, r *http.Request, mode string) {
+	prefix := failedDefault
+	if r.Method == http.MethodPost {
+		prefix = failedCustom
+	}
+	switch mode {
+	case FaultGarbage:
+		launcherReply(w, http.StatusOK, "<html>\x00\xff")
+	case FaultRate:
+		launcherReply(w, http.StatusInternalServerError, prefix+overQuota)
+	case FaultUnavailable:
+		launcherReply(w, http.StatusInternalServerError, prefix+attestationError+"503: The service is currently unavailable.")
+	}
+}
+
+// Beginnings of the launcher's errors. The attestation service's words behind
+// them were observed for SEV-SNP only.
+const (
+	failedDefault    = "failed to retrieve attestation service token: "
+	failedCustom     = "failed to retrieve custom attestation service token: "
+	attestationError = "calling v1.VerifyConfidentialSpace in us-central1: googleapi: Error "
+	overQuota        = attestationError + "429: Quota exceeded for quota metric 'Attestation requests'"
+)
 
 // faulty puts the knob's fault before a handler, or after it. The body is read
 // first: only then is a client's leaving noticed. What reading it ends in, the
 // handler sees too.
-func (s *Sim) faulty(h http.Handler, knob func(*Knobs) *Fault) http.Handler {
+func (s *Sim) faulty(h http.Handler, knob func(*Knobs) *Fault, say voice) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 		s.mu.Lock()
 		mode, delay := knob(&s.knobs).take("")
 		s.mu.Unlock()
-		if s.misbehave(w, r, mode, delay) {
+		if s.misbehave(w, r, mode, delay, say) {
 			deliver(w, mode, false, func(w http.ResponseWriter) { h.ServeHTTP(w, r) })
 		}
 	})
@@ -70,9 +96,10 @@ func launcherReply(w http.ResponseWriter, status int, text string) {
 }
 
 func (s *Sim) defaultToken(w http.ResponseWriter) {
-	s.answerToken(w, "failed to retrieve attestation service token: ",
-		tokenOptions{Audience: stsAudience, TokenType: "OIDC"})
+	s.answerToken(w, failedDefault, defaultOptions())
 }
+
+func defaultOptions() tokenOptions { return tokenOptions{Audience: stsAudience, TokenType: "OIDC"} }
 
 func (s *Sim) customToken(w http.ResponseWriter, r *http.Request) {
 	var o tokenOptions
@@ -90,12 +117,11 @@ func (s *Sim) customToken(w http.ResponseWriter, r *http.Request) {
 		launcherReply(w, http.StatusBadRequest, "token_type is a required parameter")
 		return
 	}
-	const prefix = "failed to retrieve custom attestation service token: "
 	if err := checkOptions(o); err != "" {
-		launcherReply(w, http.StatusBadRequest, prefix+err)
+		launcherReply(w, http.StatusBadRequest, failedCustom+err)
 		return
 	}
-	s.answerToken(w, prefix, o)
+	s.answerToken(w, failedCustom, o)
 }
 
 // checkOptions are the attestation service's own checks; its texts weren't
@@ -122,22 +148,14 @@ func checkOptions(o tokenOptions) string {
 func (s *Sim) answerToken(w http.ResponseWriter, prefix string, o tokenOptions) {
 	s.mu.Lock()
 	workload, knobs := s.workload, s.knobs
-	ready := workload.ImageDigest != "" || knobs.ImageDigest != ""
 	allowed := s.bucket.take(s.cfg.Clock(), s.cfg.TokensPerSecond)
 	s.mu.Unlock()
-	switch {
-	case !ready || knobs.Launcher == "down":
-		launcherReply(w, http.StatusInternalServerError, "no GCA verifier client present, please try rebooting your VM")
+	if status, text := withoutToken(workload, knobs, prefix); text != "" {
+		launcherReply(w, status, text)
 		return
-	case knobs.Launcher == "garbage":
-		launcherReply(w, http.StatusOK, "<html><body>not a token</body></html>")
-		return
-	case knobs.Launcher == "snp":
-		launcherReply(w, http.StatusBadRequest, prefix+"calling v1.VerifyConfidentialSpace in us-central1: googleapi: Error 400: "+
-			"attestation failed: AMD SEV-SNP is not currently supported by Google Cloud Attestation")
-		return
-	case !allowed:
-		launcherReply(w, http.StatusInternalServerError, prefix+"googleapi: Error 429: Quota exceeded for quota metric 'Attestation requests'")
+	}
+	if !allowed {
+		launcherReply(w, http.StatusInternalServerError, prefix+overQuota)
 		return
 	}
 	token, err := s.mint(knobs.apply(workload), knobs, o)
@@ -146,6 +164,19 @@ func (s *Sim) answerToken(w http.ResponseWriter, prefix string, o tokenOptions) 
 		return
 	}
 	launcherReply(w, http.StatusOK, token)
+}
+
+// withoutToken is what a launcher says that has no token to give; "": it has.
+func withoutToken(w attesttest.Workload, k Knobs, prefix string) (status int, text string) {
+	switch {
+	case w.ImageDigest == "" && k.ImageDigest == "", k.Launcher == "down":
+		return http.StatusInternalServerError, "no GCA verifier client present, please try rebooting your VM"
+	case k.Launcher == "garbage":
+		return http.StatusOK, "<html><body>not a token</body></html>"
+	case k.Launcher == "snp":
+		return http.StatusBadRequest, prefix + attestationError + "400: attestation failed: AMD SEV-SNP is not currently supported by Google Cloud Attestation"
+	}
+	return 0, ""
 }
 
 // mint signs a token as the knobs say.

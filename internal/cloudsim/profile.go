@@ -48,8 +48,9 @@ type Knobs struct {
 	ForeignKey    bool `json:"foreign_key,omitempty"`    // this issuer's name, another one's key
 	Replay        bool `json:"replay,omitempty"`         // a nonce from earlier
 
-	// The launcher fails: "down" (no verifier client), "snp" (the hardware is
-	// refused by the attestation service), "garbage".
+	// The launcher fails, so that it leaves its token file as it is: "down" (no
+	// verifier client), "snp" (the hardware is refused by the attestation
+	// service), "garbage".
 	Launcher string `json:"launcher,omitempty"`
 
 	// How calls fail: those of the launcher's socket, of the attestation
@@ -83,8 +84,8 @@ const (
 	FaultHang        = "hang" // never answers
 	FaultGarbage     = "garbage"
 	FaultDoneThenCut = "done-then-fail" // does it, then drops the connection
-	FaultRate        = "429"
-	FaultUnavailable = "503"
+	FaultRate        = "429"            // over quota; the launcher says so with its own status
+	FaultUnavailable = "503"            // likewise
 
 	FaultDeny        = "deny"     // permission denied
 	FaultDisabled    = "disabled" // key version disabled

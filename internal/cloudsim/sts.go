@@ -59,7 +59,7 @@ func (s *Sim) stsRoutes() http.Handler {
 			writeJSON(w, http.StatusOK, reply)
 		}
 	})
-	return s.faulty(mux, func(k *Knobs) *Fault { return &k.STS })
+	return s.faulty(mux, func(k *Knobs) *Fault { return &k.STS }, googleVoice)
 }
 
 // tokenForm reads the request: the form of RFC 8693, or Google's JSON with the
@@ -95,24 +95,33 @@ func tokenForm(r *http.Request) (url.Values, error) {
 	return nil, stsErrorf("invalid_request", "Request body is neither a form nor JSON.")
 }
 
+// voice answers a fault as the service would that has it.
+type voice func(w http.ResponseWriter, r *http.Request, mode string)
+
 // misbehave plays the faults that come before the work; false: it answered.
-func (s *Sim) misbehave(w http.ResponseWriter, r *http.Request, mode string, delay time.Duration) bool {
+func (s *Sim) misbehave(w http.ResponseWriter, r *http.Request, mode string, delay time.Duration, say voice) bool {
 	switch mode {
 	case FaultSlow:
 		return s.wait(r, delay)
 	case FaultHang:
 		s.hang(r)
-	case FaultGarbage:
-		garbage(w)
-		return false
-	case FaultRate:
-		restError(w, status.Error(codes.ResourceExhausted, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'."))
-		return false
-	case FaultUnavailable:
-		restError(w, status.Error(codes.Unavailable, "The service is currently unavailable."))
+	case FaultGarbage, FaultRate, FaultUnavailable:
+		say(w, r, mode)
 		return false
 	}
 	return true
+}
+
+// googleVoice is how Google's services on the internet fail.
+func googleVoice(w http.ResponseWriter, _ *http.Request, mode string) {
+	switch mode {
+	case FaultGarbage:
+		garbage(w)
+	case FaultRate:
+		restError(w, status.Error(codes.ResourceExhausted, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'."))
+	case FaultUnavailable:
+		restError(w, status.Error(codes.Unavailable, "The service is currently unavailable."))
+	}
 }
 
 type stsReply struct {

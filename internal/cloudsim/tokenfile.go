@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -8,33 +9,47 @@ import (
 	"github.com/sigilkeys/sigil/attest/attesttest"
 )
 
+// How long the launcher waits for another try at the token file.
+const (
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+)
+
 // keepTokenFile writes the default token to Config.TokenFile when an image is
-// measured, and anew after four fifths of its life, as the launcher does.
-// Nothing reads the file but programs with Google's credential libraries: the
-// workload asks the socket.
+// measured, and anew after four fifths of its life, as the launcher does; what
+// fails is tried again after a minute, then after twice as long each time, up
+// to an hour. Nothing reads the file but programs with Google's credential
+// libraries: the workload asks the socket.
 func (s *Sim) keepTokenFile() {
-	timer := time.NewTimer(attesttest.Lifetime)
-	defer timer.Stop()
-	for {
+	var due <-chan time.Time
+	for retry := firstRetry; ; {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-s.measure:
-		case <-timer.C:
+			retry = firstRetry
+		case <-due:
 		}
-		s.mu.Lock()
-		workload, knobs := s.workload, s.knobs
-		s.mu.Unlock()
-		next := attesttest.Lifetime * 4 / 5
-		token, err := s.mint(knobs.apply(workload), knobs, tokenOptions{Audience: stsAudience, TokenType: "OIDC"})
-		if err == nil {
-			err = replaceToken(s.cfg.TokenFile, token)
+		if s.renewTokenFile() == nil {
+			due, retry = s.cfg.After(attesttest.Lifetime*4/5), firstRetry
+		} else {
+			due, retry = s.cfg.After(retry), min(2*retry, lastRetry)
 		}
-		if err != nil {
-			next = time.Minute
-		}
-		timer.Reset(next)
 	}
+}
+
+func (s *Sim) renewTokenFile() error {
+	s.mu.Lock()
+	workload, knobs := s.workload, s.knobs
+	s.mu.Unlock()
+	if _, text := withoutToken(workload, knobs, failedDefault); text != "" {
+		return errors.New(text)
+	}
+	token, err := s.mint(knobs.apply(workload), knobs, defaultOptions())
+	if err != nil {
+		return err
+	}
+	return replaceToken(s.cfg.TokenFile, token)
 }
 
 // replaceToken writes beside the file and renames: a reader sees the old
