@@ -212,17 +212,23 @@ func (g *googleKEK) try(ctx context.Context, call func(context.Context) error) e
 	}
 }
 
+// googleCode is the status of an error of Google's client: HTTP has one for
+// two of them.
+func googleCode(err error) codes.Code {
+	var rest *googleapi.Error
+	if errors.As(err, &rest) && strings.Contains(rest.Body, `"FAILED_PRECONDITION"`) {
+		return codes.FailedPrecondition
+	}
+	return status.Code(err)
+}
+
 // classify says of an error of Google's client which kind it is.
 func classify(err error) *kms.Error {
 	var own *kms.Error
 	if errors.As(err, &own) {
 		return own
 	}
-	code := status.Code(err)
-	var rest *googleapi.Error
-	if errors.As(err, &rest) && strings.Contains(rest.Body, `"FAILED_PRECONDITION"`) {
-		code = codes.FailedPrecondition // HTTP has one status for both
-	}
+	code := googleCode(err)
 	kind := kms.Unavailable
 	switch {
 	case code == codes.PermissionDenied, code == codes.FailedPrecondition, code == codes.Unauthenticated:

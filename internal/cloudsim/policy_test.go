@@ -30,7 +30,7 @@ func patient(t *testing.T) context.Context {
 
 func wantCode(t *testing.T, what string, err error, want codes.Code) {
 	t.Helper()
-	if status.Code(err) != want {
+	if googleCode(err) != want {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
 }
