@@ -72,6 +72,7 @@ func flags(name string, cfg *devstack.Config, stderr io.Writer) *flag.FlagSet {
 		cfg.AcceptHardware = strings.Split(v, ",")
 		return nil
 	})
+	f.StringVar(&cfg.DatabaseFile, "database-file", "", "`file` with the DSN of a PostgreSQL database instead of one in the folder (see sigil database)")
 	f.IntVar(&cfg.Port, "port", 0, "`port` of the API; 0 takes that of the earlier start, or a free one")
 	f.StringVar(&cfg.TEEBinary, "tee-binary", beside("sigil-tee"), "`path` of sigil-tee")
 	f.StringVar(&cfg.SigilBinary, "sigil-binary", beside("sigil"), "`path` of sigil")

@@ -161,7 +161,7 @@ func TestUsageErrors(t *testing.T) {
 		"", "org", "bogus", "org bogus", "sign --bogus", "wallet get", "wallet get a b", "version extra", "sign", "wallet list --limit many",
 		"sign --wallet x --network base", "sign --wallet x --network base --message m --message-file f",
 		"key create", "key create --name x --out f", "key create --name x --print --wallets * --networks * --expires yesterday",
-		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve",
+		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve", "serve --tee a:1 --accept f", "serve --tee a:1 --accept f --data d --database-file f", "database", "database migrate",
 		"wallet list", "attestation", "verify receipt", "org show",
 		"proxy --listen 0.0.0.0:1", "proxy --listen example.com:1", "proxy --listen [::]:1",
 		"verify attestation", "verify attestation a b", "verify attestation f --accept a --genesis g", "verify attestation f --accept a --tee-project p",

@@ -10,16 +10,24 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	cfg := controlplane.Config{}
-	accept := ""
+	accept, databaseFile := "", ""
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
-		Long: `Runs the control plane: the API in front of the TEE workload, with its database
-in a folder. It holds no secret and decides nothing; SIGTERM ends it after what
-is in work. --accept names the reference values of the workload, as 'sigil org
-create' takes them: it talks to no other.`,
-		Example: "  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420 --accept tee.json",
+		Long: `Runs the control plane: the API in front of the TEE workload. It holds no secret
+and decides nothing; SIGTERM ends it after what is in work. --accept names the
+reference values of the workload, as 'sigil org create' takes them: it talks to
+no other.
+
+Its database is a folder that one process uses (--data), or PostgreSQL: then a
+file with the DSN (--database-file) or $SIGIL_DATABASE names it, as sigil_app
+(see 'sigil database'). The DSN may hold a password, so it is no argument.`,
+		Example: `  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420 --accept tee.json
+  sigil serve --database-file app.dsn --tee 10.0.0.2:7420 --accept tee.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if cfg.DataDir == "" || cfg.TEEAddress == "" || accept == "" {
-				return usagef("`sigil serve --help` has an example", "--data, --tee and --accept are needed")
+			if cfg.TEEAddress == "" || accept == "" {
+				return usagef("`sigil serve --help` has an example", "--tee and --accept are needed")
+			}
+			if err := a.place(&cfg, databaseFile); err != nil {
+				return err
 			}
 			data, err := read(accept)
 			if err != nil {
@@ -34,10 +42,27 @@ create' takes them: it talks to no other.`,
 			cfg.Ready = func(address string) { _ = a.print(map[string]string{"address": address}, "http://"+address) }
 			return controlplane.Run(c.Context(), cfg)
 		}}
-	c.Flags().StringVar(&cfg.DataDir, "data", "", "folder of the database")
+	c.Flags().StringVar(&cfg.DataDir, "data", "", "folder of the embedded database")
+	c.Flags().StringVar(&databaseFile, "database-file", "", "file with the DSN of a PostgreSQL database (default $SIGIL_DATABASE)")
 	c.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:8420", "address of the API")
 	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
 	return c
+}
+
+// place says where the database is: exactly one place.
+func (a *app) place(cfg *controlplane.Config, file string) error {
+	if cfg.DataDir != "" {
+		if file != "" || a.getenv(databaseEnv) != "" {
+			return usagef("give --data, or --database-file or $"+databaseEnv, "both a folder and a PostgreSQL database are given")
+		}
+		return nil
+	}
+	if file == "" && a.getenv(databaseEnv) == "" {
+		return usagef("`sigil serve --help` has examples", "--data, --database-file or $"+databaseEnv+" is needed")
+	}
+	var err error
+	cfg.Database, err = a.dsn(file)
+	return err
 }

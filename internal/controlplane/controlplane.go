@@ -23,12 +23,15 @@ import (
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/pgstore"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 )
 
 // Config says what to serve and where.
 type Config struct {
 	DataDir          string          // folder of the embedded database; one process at a time
+	Database         string          // or the DSN of a PostgreSQL database; it may hold a password
 	Listen           string          // host:port of the API
 	TEEAddress       string          // host:port of the workload's link
 	Accept           []authority.TEE // reference values of the workload; required
@@ -41,8 +44,8 @@ type Config struct {
 
 func (c *Config) check() error {
 	switch {
-	case c.DataDir == "":
-		return errors.New("a data folder is needed")
+	case (c.DataDir == "") == (c.Database == ""):
+		return errors.New("either a data folder or a database is needed")
 	case c.Listen == "" || c.TEEAddress == "":
 		return errors.New("an address to listen on and the address of a TEE are needed")
 	case len(c.Accept) == 0:
@@ -53,6 +56,13 @@ func (c *Config) check() error {
 	return nil
 }
 
+func (c *Config) openStore(ctx context.Context) (store.Store, error) {
+	if c.Database != "" {
+		return pgstore.Open(ctx, pgstore.Config{DSN: c.Database})
+	}
+	return sqlitestore.Open(ctx, c.DataDir)
+}
+
 // Run serves until ctx ends, then finishes what is in work.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
@@ -61,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// The live heap is a few MB, so the default of 100 would collect after
 	// every hundred requests.
 	debug.SetGCPercent(800)
-	st, err := sqlitestore.Open(ctx, cfg.DataDir)
+	st, err := cfg.openStore(ctx)
 	if err != nil {
 		return err
 	}

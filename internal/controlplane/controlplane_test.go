@@ -50,6 +50,7 @@ func TestConfigIsRefused(t *testing.T) {
 	good := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddress: "127.0.0.1:1", Log: quiet(), Accept: []authority.TEE{{}}}
 	for name, edit := range map[string]func(*controlplane.Config){
 		"no folder":    func(c *controlplane.Config) { c.DataDir = "" },
+		"two stores":   func(c *controlplane.Config) { c.Database = "postgres:///sigil?host=/nowhere" },
 		"no address":   func(c *controlplane.Config) { c.Listen = "" },
 		"no TEE":       func(c *controlplane.Config) { c.TEEAddress = "" },
 		"no TEE known": func(c *controlplane.Config) { c.Accept = nil },

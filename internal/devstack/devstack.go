@@ -47,6 +47,10 @@ type Config struct {
 	// with.
 	AcceptHardware []string
 
+	// DatabaseFile holds the DSN of a PostgreSQL database that is migrated;
+	// default a file in the folder. It belongs to one folder for ever.
+	DatabaseFile string
+
 	// NoDEKCache makes every signature ask both KMS keys. It is measured: a
 	// folder keeps what it was made with.
 	NoDEKCache bool
@@ -231,6 +235,9 @@ func (s *Stack) publish() error {
 	s.info.SecretKeyFile = s.path("secret-key")
 	s.info.AdminKeyFile = s.path("admin-key.age")
 	s.info.Database = s.path("db", databaseFile)
+	if s.cfg.DatabaseFile != "" {
+		s.info.Database = s.cfg.DatabaseFile
+	}
 	s.info.Cloud = map[string]string{
 		"launcher": s.path("tee", launcherSocket), "issuer": cloud.IssuerURL,
 		"sts": cloud.STSURL, "kms": cloud.KMSURL, "admin": cloud.AdminURL,

@@ -63,9 +63,13 @@ func (s *Stack) startProcesses(ctx context.Context) error {
 	if err := os.WriteFile(s.path("accept.json"), accept, 0o600); err != nil {
 		return err
 	}
+	database := [2]string{"--data", s.path("db")}
+	if s.cfg.DatabaseFile != "" {
+		database = [2]string{"--database-file", s.cfg.DatabaseFile}
+	}
 	if err := s.procs.start(command{
 		name: nameServe, path: s.cfg.SigilBinary,
-		args: []string{"serve", "--data", s.path("db"), "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--accept", s.path("accept.json"), "--open-registration"},
+		args: []string{"serve", database[0], database[1], "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--accept", s.path("accept.json"), "--open-registration"},
 		dir:  s.dir, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, log: s.path("logs", nameServe+".log"),
 	}); err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Package chaos kills Sigil's processes under load and then compares what was
+// Package chaos kills Sigil's processes, and PostgreSQL's, under load and then compares what was
 // acknowledged with what is stored: no acknowledged wallet or signature may be
 // lost, every released signature has its receipt, and a repeated request gets
 // the very same answer.

@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	mrand "math/rand/v2"
@@ -25,6 +26,8 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/devstack"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/pgstore"
+	"github.com/sigilkeys/sigil/internal/store/pgtest"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -58,11 +61,62 @@ func build(t *testing.T) string {
 }
 
 func TestKillUnderLoad(t *testing.T) {
-	kills, seed := number(t, "SIGIL_TEST_KILLS", 50), number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
-	t.Logf("SIGIL_TEST_SEED=%d SIGIL_TEST_KILLS=%d", seed, kills)
-	bin := build(t)
 	data := filepath.Join(t.TempDir(), "stack")
-	s, err := devstack.Up(t.Context(), devstack.Config{Data: data, TEEBinary: filepath.Join(bin, "sigil-tee"), SigilBinary: filepath.Join(bin, "sigil"), Restart: true})
+	up, l := killUnderLoad(t, number(t, "SIGIL_TEST_KILLS", 50), devstack.Config{Data: data}, nil)
+	db, err := sqlitestore.Open(t.Context(), filepath.Join(data, "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	l.verify(t, db, up.Info().OrganizationID)
+	nothingSaid(t, up, data, db, &l.heard)
+	noneHalfMade(t, filepath.Join(data, "db"))
+}
+
+// The same on PostgreSQL, which is killed too.
+func TestKillDatabaseUnderLoad(t *testing.T) {
+	server := pgtest.Start(t, pgtest.Options{})
+	name := server.NewDatabase()
+	server.Exec(name, pgstore.RolesSQL())
+	if _, err := pgstore.Migrate(t.Context(), server.DSN("sigil_owner", name)); err != nil {
+		t.Fatal(err)
+	}
+	dsn := server.DSN("sigil_app", name)
+	file := filepath.Join(t.TempDir(), "app.dsn")
+	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kills := max(5, number(t, "SIGIL_TEST_KILLS", 50)/10)
+	cfg := devstack.Config{Data: filepath.Join(t.TempDir(), "stack"), DatabaseFile: file}
+	up, l := killUnderLoad(t, kills, cfg, func() { server.Kill(); server.Run() })
+	s, err := pgstore.Open(t.Context(), pgstore.Config{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l.verify(t, s, up.Info().OrganizationID)
+	nothingSaid(t, up, cfg.Data, s, &l.heard)
+	db, err := sql.Open("pgx", dsn+"&search_path=sigil")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := scanRows(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.report(t)
+}
+
+// killUnderLoad runs a stack and kills each of its processes so many times
+// while clients load it, then repeats requests. crash, if set, takes its turn.
+func killUnderLoad(t *testing.T, kills int, cfg devstack.Config, crash func()) (s *devstack.Stack, l *load) {
+	t.Helper()
+	seed := number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
+	t.Logf("SIGIL_TEST_SEED=%d, %d kills", seed, kills)
+	bin := build(t)
+	cfg.TEEBinary, cfg.SigilBinary, cfg.Restart = filepath.Join(bin, "sigil-tee"), filepath.Join(bin, "sigil"), true
+	s, err := devstack.Up(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +126,13 @@ func TestKillUnderLoad(t *testing.T) {
 			_ = s.Close()
 		}
 	}()
-	l := newLoad(t, s)
+	l = newLoad(t, s)
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for i := range 16 {
 		clients.Go(func() { l.client(ctx, uint64(seed+i)) })
 	}
-	recoveries := killAll(t, s, l, kills, mrand.New(mrand.NewPCG(uint64(seed), 2)))
+	recoveries := killAll(t, s, l, kills, mrand.New(mrand.NewPCG(uint64(seed), 2)), crash)
 	stop()
 	clients.Wait()
 	l.repeat(t)
@@ -87,9 +141,7 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 	closed = true
 	l.report(t, recoveries)
-	l.verify(t, data, s.Info().OrganizationID)
-	noneHalfMade(t, filepath.Join(data, "db"))
-	nothingSaid(t, s, data, &l.heard)
+	return s, l
 }
 
 func newLoad(t *testing.T, s *devstack.Stack) *load {
@@ -107,21 +159,25 @@ func newLoad(t *testing.T, s *devstack.Stack) *load {
 
 // killAll kills each process so many times, in turn, at random moments, and
 // returns how long it took each time until the next signature.
-func killAll(t *testing.T, s *devstack.Stack, l *load, kills int, random *mrand.Rand) []time.Duration {
+func killAll(t *testing.T, s *devstack.Stack, l *load, kills int, random *mrand.Rand, crash func()) []time.Duration {
 	t.Helper()
+	victims := []string{"sigil-tee", "sigil-serve"}
+	if crash != nil {
+		victims = append(victims, "database")
+	}
 	var recoveries []time.Duration
-	for i := range 2 * kills {
-		name := []string{"sigil-tee", "sigil-serve"}[i%2]
+	for i := range len(victims) * kills {
+		name := victims[i%len(victims)]
 		time.Sleep(time.Duration(50+random.IntN(250)) * time.Millisecond)
-		pid := s.Info().PIDs[name]
-		if pid <= 1 {
+		began := time.Now()
+		if name == "database" {
+			crash()
+		} else if pid := s.Info().PIDs[name]; pid <= 1 {
 			t.Fatalf("%s has pid %d", name, pid)
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		} else if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Logf("kill %s (%d): %v", name, pid, err) // between two lives
 			continue
 		}
-		began := time.Now()
 		before := l.answered()
 		for l.answered() < before+20 {
 			if time.Since(began) > 40*time.Second {
@@ -131,7 +187,7 @@ func killAll(t *testing.T, s *devstack.Stack, l *load, kills int, random *mrand.
 		}
 		recoveries = append(recoveries, time.Since(began))
 		if (i+1)%100 == 0 {
-			t.Logf("%d of %d kills, %d answers", i+1, 2*kills, l.answered())
+			t.Logf("%d of %d kills, %d answers", i+1, len(victims)*kills, l.answered())
 		}
 	}
 	return recoveries
@@ -180,13 +236,8 @@ func registry(t *testing.T) *chain.Registry {
 
 // verify compares everything that was acknowledged with the database, which
 // nobody else uses any more.
-func (l *load) verify(t *testing.T, data, organization string) {
+func (l *load) verify(t *testing.T, db store.Store, organization string) {
 	t.Helper()
-	db, err := sqlitestore.Open(t.Context(), filepath.Join(data, "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
 	org, err := canon.ParseUUID(organization)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/devstack"
-	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/test/secrets"
 )
 
@@ -22,9 +22,9 @@ const searchedWallets = 100
 // nothingSaid searches, for the secrets of a stack that has been stopped, all
 // that its processes printed in all their lives, and what its clients heard
 // that wasn't an answer.
-func nothingSaid(t *testing.T, s *devstack.Stack, data string, heard *secrets.Buffer) {
+func nothingSaid(t *testing.T, s *devstack.Stack, data string, db store.Store, heard *secrets.Buffer) {
 	t.Helper()
-	x, token := secretsOf(t, s, data)
+	x, token := secretsOf(t, s, data, db)
 	logs := filepath.Join(data, "logs")
 	found, size, err := x.Logs(logs)
 	if err != nil {
@@ -53,7 +53,7 @@ func nothingSaid(t *testing.T, s *devstack.Stack, data string, heard *secrets.Bu
 	t.Logf("%d bytes of logs and %d of errors searched for %d secrets: %d found", size, len(heard.Bytes()), x.Len(), len(found)+len(inErrors))
 }
 
-func secretsOf(t *testing.T, s *devstack.Stack, data string) (*secrets.Set, *authority.Token) {
+func secretsOf(t *testing.T, s *devstack.Stack, data string, db store.Store) (*secrets.Set, *authority.Token) {
 	t.Helper()
 	read := func(path string) string {
 		b, err := os.ReadFile(path)
@@ -74,11 +74,6 @@ func secretsOf(t *testing.T, s *devstack.Stack, data string) (*secrets.Set, *aut
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlitestore.Open(t.Context(), filepath.Join(data, "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
 	x := &secrets.Set{}
 	x.AddToken("secret key", token)
 	x.AddKey("admin key", admin)

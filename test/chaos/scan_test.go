@@ -48,11 +48,16 @@ func (s *scan) fault(format string, args ...any) {
 	s.wrong = append(s.wrong, fmt.Errorf(format, args...))
 }
 
-// scanDatabase reads everything; the error is of the reading.
+// scanDatabase reads a whole file; the error is of the reading.
 func scanDatabase(ctx context.Context, db querier) (*scan, error) {
+	s, err := scanRows(ctx, db)
+	return s, errors.Join(err, s.each(ctx, `SELECT integrity_check FROM pragma_integrity_check`, s.integrity))
+}
+
+// scanRows reads the rows of either engine.
+func scanRows(ctx context.Context, db querier) (*scan, error) {
 	s := &scan{db: db, evidence: map[[32]byte]bool{}, batches: map[int64]*scannedBatch{}, made: map[canon.UUID]canon.UUID{}, seen: map[[48]byte]bool{}}
 	return s, errors.Join(
-		s.each(ctx, `SELECT integrity_check FROM pragma_integrity_check`, s.integrity),
 		s.each(ctx, `SELECT id, statement FROM evidence`, s.statement),
 		s.each(ctx, `SELECT id, instance, number, signed, hashes FROM batches`, s.batch),
 		s.each(ctx, `SELECT id, organization_id, key_id, request_id, leaf, result, batch, idx FROM decisions`, s.decision),
@@ -216,6 +221,11 @@ func noneHalfMade(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.report(t)
+}
+
+func (s *scan) report(t *testing.T) {
+	t.Helper()
 	for _, err := range s.wrong[:min(len(s.wrong), 10)] {
 		t.Error(err)
 	}

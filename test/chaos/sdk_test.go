@@ -18,6 +18,7 @@ import (
 
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/devstack"
+	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/test/secrets"
 )
 
@@ -257,7 +258,12 @@ func TestKillUnderSDKLoad(t *testing.T) {
 		t.Error(err)
 	}
 	noneHalfMade(t, filepath.Join(data, "db"))
-	nothingSaid(t, s, data, &l.heard)
+	db, err := sqlitestore.Open(t.Context(), filepath.Join(data, "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	nothingSaid(t, s, data, db, &l.heard)
 }
 
 // finish checks all that was acknowledged, with a client that has seen none
