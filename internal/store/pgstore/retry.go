@@ -38,9 +38,11 @@ func judge(err error, committing bool) verdict {
 		return final
 	case errors.As(err, &pg):
 		return judgeCode(pg.Code, committing)
-	case pgconn.SafeToRetry(err), !committing:
+	case !committing:
 		return again
 	}
+	// pgconn.SafeToRetry isn't asked: it is true of the "conn closed" that pgx
+	// reports when a connection ends while the answer to COMMIT is read.
 	return unknown
 }
 

@@ -22,6 +22,9 @@ type Engine struct {
 	// Reopen closes a store, as a crash would where the engine can, and opens
 	// it again on the same data.
 	Reopen func(t *testing.T, s store.Store) store.Store
+	// Replica opens the same data a second time beside a store, as another
+	// process; nil where only one can.
+	Replica func(t *testing.T, s store.Store) store.Store
 }
 
 // Run runs the suite.
@@ -269,37 +272,59 @@ func concurrent(t *testing.T, e Engine) {
 }
 
 // Commits that meet each other's request ids in opposite orders, as those of
-// two control planes can: each id has one winner, and nobody fails.
+// two control planes do: each id has one winner, and nobody fails.
 func crossed(t *testing.T, e Engine) {
 	s := e.Open(t)
-	o := organization(t, s, 1)
-	const rivals, size = 8, 40
+	stores := []store.Store{s, s}
+	if e.Replica != nil {
+		stores[1] = e.Replica(t, s)
+	}
+	for _, err := range Crossed(t, stores[0], stores[1]) {
+		t.Error(err)
+	}
+}
+
+// Crossed makes an organisation and has two stores over the same data commit
+// rivals to each other's requests. It returns what is wrong then.
+func Crossed(t *testing.T, one, two store.Store) (faults []error) {
+	t.Helper()
+	o := organization(t, one, 1)
+	const rivals, size = 8, 100
 	var group sync.WaitGroup
-	var mu sync.Mutex
-	winners := map[canon.UUID][]canon.UUID{} // of a request id
+	var mu sync.Mutex // guards faults and told
+	fault := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		faults = append(faults, fmt.Errorf(format, args...))
+	}
+	told := map[canon.UUID]map[canon.UUID]int{} // of a request id: winners named
+	won := map[canon.UUID]int{}
 	for i := range rivals {
 		group.Go(func() {
-			var decisions []byte
-			for j := range byte(size) {
+			b := batch(o.ID, uint64(i+1))
+			for j := range size {
+				n := j
 				if i%2 == 1 {
-					j = size - 1 - j
+					n = size - 1 - j
 				}
-				decisions = append(decisions, j+1)
+				d := store.Decision{ID: canon.UUID{byte(n + 1), byte(i + 1), 15: 1}, Organization: o.ID, KeyID: keyID(1), RequestID: id(byte(n + 1)), Leaf: []byte{1}, ResultKind: 1}
+				b.Decisions, b.Wallets, b.Batch.Hashes = append(b.Decisions, d), append(b.Wallets, nil), append(b.Batch.Hashes, digest(byte(n)))
 			}
-			b := batch(o.ID, uint64(i+1), decisions...)
-			for j := range b.Decisions {
-				b.Decisions[j].ID[1] = byte(i + 1)
-			}
-			out, err := s.Commit(context.Background(), []store.CommitBatch{b})
+			out, err := []store.Store{one, two}[i/2%2].Commit(context.Background(), []store.CommitBatch{b})
 			if err != nil {
-				t.Error(err)
+				fault("rival %d: %w", i, err)
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for j, c := range out[0] {
+				request := b.Decisions[j].RequestID
+				if told[request] == nil {
+					told[request] = map[canon.UUID]int{}
+				}
+				told[request][c.Stored.ID]++
 				if c.Won {
-					winners[b.Decisions[j].RequestID] = append(winners[b.Decisions[j].RequestID], c.Stored.ID)
+					won[request]++
 				}
 			}
 		})
@@ -307,12 +332,12 @@ func crossed(t *testing.T, e Engine) {
 	group.Wait()
 	for b := range byte(size) {
 		request := id(b + 1)
-		d, err := s.DecisionByRequest(t.Context(), keyID(1), request)
-		must(t, err)
-		if len(winners[request]) != 1 || winners[request][0] != d.ID {
-			t.Errorf("request %d: %v won, %v is stored", b, winners[request], d.ID)
+		d, err := two.DecisionByRequest(t.Context(), keyID(1), request)
+		if err != nil || won[request] != 1 || told[request][d.ID] != rivals {
+			fault("request %d: %d won, told %v, stored %v (%v)", b, won[request], told[request], d, err)
 		}
 	}
+	return faults
 }
 
 // Text of callers is kept as it came: a row that an engine refused would fail
