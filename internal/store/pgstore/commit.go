@@ -20,9 +20,10 @@ import (
 const begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
 
 // insertAll stores everything in one statement. A decision that conflicts is
-// left out, and so is its wallet. Rows of x come in order, so that of two with
-// one request id in the same commit the first wins. A wallet of a decision
-// with another one's id finds no row of d.
+// left out, and so is its wallet. All commits insert in one order, so that two
+// with the same request ids wait for each other, but not in a circle; of two
+// with one id in the same commit the first wins. A wallet of a decision with
+// another one's id finds no row of d.
 const insertAll = `
 WITH b AS (
   INSERT INTO batches (instance, number, signed, hashes)
@@ -34,7 +35,7 @@ WITH b AS (
   FROM unnest($5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bytea[], $13::bytea[], $14::bigint[], $15::bytea[], $16::bigint[])
     WITH ORDINALITY AS x(id, organization_id, key_id, request_id, idempotency, leaf, result_kind, result, explanation, idx, instance, number, position)
   JOIN b ON b.instance = x.instance AND b.number = x.number
-  ORDER BY x.position
+  ORDER BY x.request_id, x.key_id, x.position
   ON CONFLICT DO NOTHING
   RETURNING id, batch, idx
 ), w AS (

@@ -15,11 +15,12 @@ import (
 
 // scene is a database, a store behind a proxy, and one that nothing happens to.
 type scene struct {
-	proxy   *proxy
-	store   *pgstore.Store
-	direct  *pgstore.Store
-	org     canon.UUID
-	earlier store.Decision
+	database string
+	proxy    *proxy
+	store    *pgstore.Store
+	direct   *pgstore.Store
+	org      canon.UUID
+	earlier  store.Decision
 }
 
 const keyOne = "00000000000000000000000000000001"
@@ -27,7 +28,7 @@ const keyOne = "00000000000000000000000000000001"
 func newScene(t *testing.T, server *pgtest.Server, u pgstore.Unsafe) *scene {
 	t.Helper()
 	name := migrated(t, server)
-	s := &scene{proxy: newProxy(t, server.Socket()), org: canon.UUID{9, 15: 9}}
+	s := &scene{database: name, proxy: newProxy(t, server.Socket()), org: canon.UUID{9, 15: 9}}
 	s.direct = open(t, pgstore.Config{DSN: server.DSN("sigil_app", name)})
 	var err error
 	if s.store, err = pgstore.OpenUnsafe(t.Context(), pgstore.Config{DSN: s.proxy.dsn("sigil_app", name)}, u); err != nil {
@@ -209,8 +210,7 @@ func (s *scene) cutEverywhere(ctx context.Context, op operation, kind cut, n *in
 
 // Wherever the connection breaks, the write happens just once and its caller
 // hears so: a COMMIT whose answer never came is looked up.
-func TestConnectionCutAtEachStatement(t *testing.T) {
-	server := pgtest.Start(t, pgtest.Options{})
+func cuts(t *testing.T, server *pgtest.Server) {
 	s := newScene(t, server, pgstore.Unsafe{})
 	n := 0
 	for name, op := range operations() {

@@ -1,6 +1,10 @@
 package pgstore
 
-import "context"
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/stdlib"
+)
 
 // Unsafe opens a store with defences taken away: canaries, which tests must
 // catch.
@@ -29,4 +33,26 @@ func OpenUnsafe(ctx context.Context, c Config, u Unsafe) (*Store, error) {
 		s.careless = u.Careless
 	}
 	return s, err
+}
+
+// MigrateTo migrates to an older version, as an earlier program did.
+func MigrateTo(ctx context.Context, dsn string, version int64) error {
+	cfg, err := parse(dsn)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*cfg.ConnConfig)
+	defer db.Close()
+	p, err := provider(db)
+	if err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, version)
+	return err
+}
+
+// CheckDSN says what is wrong with a DSN.
+func CheckDSN(dsn string) error {
+	_, err := parse(dsn)
+	return err
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -31,8 +30,6 @@ const nobody = 65534
 
 // Options change a server; the zero value flushes as a real one does.
 type Options struct {
-	// TCP has it listen on loopback too, with the port that Address tells.
-	TCP bool
 	// Settings are "name=value" for the server's command line.
 	Settings []string
 }
@@ -41,9 +38,8 @@ type Options struct {
 type Server struct {
 	t         testing.TB
 	opt       Options
-	bin       string // folder of its programs
-	dir       string // of data and socket
-	port      int
+	bin       string        // folder of its programs
+	dir       string        // of data and socket
 	cmd       *exec.Cmd     // of the postmaster; nil when it isn't running
 	exited    chan struct{} // closed when cmd has ended
 	databases atomic.Int32
@@ -52,7 +48,16 @@ type Server struct {
 // Start starts an empty server. Without the programs, the test is skipped.
 func Start(t testing.TB, opt Options) *Server {
 	t.Helper()
-	s := &Server{t: t, opt: opt, bin: programs(t), port: 5432}
+	s := place(t, opt)
+	s.run("initdb", "-D", s.data(), "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+	s.Run()
+	return s
+}
+
+// place is a server with an empty folder.
+func place(t testing.TB, opt Options) *Server {
+	t.Helper()
+	s := &Server{t: t, opt: opt, bin: programs(t)}
 	// Not t.TempDir: the server's user has to get through to it.
 	dir, err := os.MkdirTemp("", "sigil-pg-")
 	if err != nil {
@@ -60,22 +65,36 @@ func Start(t testing.TB, opt Options) *Server {
 	}
 	s.dir = dir
 	t.Cleanup(func() { s.Kill(); _ = os.RemoveAll(dir) })
-	if opt.TCP {
-		s.port = freePort(t)
-	}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(dir, nobody, nobody); err != nil {
 			t.Fatal(err)
 		}
 	}
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
-	initdb.SysProcAttr, initdb.Dir = attributes(os.Geteuid() == 0), dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	s.Run()
 	return s
 }
+
+// run runs one of PostgreSQL's programs to its end.
+func (s *Server) run(program string, args ...string) {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.SysProcAttr, cmd.Dir = attributes(os.Geteuid() == 0), s.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("%s: %v\n%s", program, err, out)
+	}
+}
+
+// Standby starts a copy that follows the server. It is called "standby" in
+// synchronous_standby_names, and takes writes after Promote.
+func (s *Server) Standby() *Server {
+	s.t.Helper()
+	b := place(s.t, s.opt)
+	b.run("pg_basebackup", "-D", b.data(), "-R", "--no-sync", "--checkpoint=fast", "-d", s.DSN(Superuser, Superuser)+"&application_name=standby")
+	b.Run()
+	return b
+}
+
+// Promote makes a standby take writes.
+func (s *Server) Promote() { s.t.Helper(); s.Value(Superuser, "SELECT pg_promote()::text") }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
@@ -94,16 +113,6 @@ func programs(t testing.TB) string {
 	}
 	t.Skip("PostgreSQL isn't installed: apt-get install postgresql")
 	return ""
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Run starts the server again after Kill, and waits until it answers.
@@ -130,10 +139,7 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
 
 func (s *Server) launch() {
 	s.t.Helper()
-	args := []string{"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses="}
-	if s.opt.TCP {
-		args[len(args)-1] += "127.0.0.1"
-	}
+	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses="}
 	if runtime.GOOS == "linux" {
 		// After a kill: flushing each file of the folder takes seconds.
 		args = append(args, "-c", "recovery_init_sync_method=syncfs")
@@ -200,15 +206,12 @@ func (s *Server) Kill() {
 
 // DSN names the server by its socket.
 func (s *Server) DSN(role, database string) string {
-	q := url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}, "user": {role}}
+	q := url.Values{"host": {s.dir}, "user": {role}}
 	return "postgres:///" + database + "?" + q.Encode()
 }
 
-// Address is host:port of a server with Options.TCP.
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
-
 // Socket is the path of its Unix socket.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port)) }
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
 // Exec runs SQL as the superuser.
 func (s *Server) Exec(database, text string) {
