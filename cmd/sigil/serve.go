@@ -19,7 +19,9 @@ no other.
 
 Its database is a folder that one process uses (--data), or PostgreSQL: then a
 file with the DSN (--database-file) or $SIGIL_DATABASE names it, as sigil_app
-(see 'sigil database'). The DSN may hold a password, so it is no argument.`,
+(see 'sigil database'). The DSN may hold a password, so it is no argument. Several
+processes may share a PostgreSQL database: a revocation that one acknowledges
+binds at the others within 5 seconds.`,
 		Example: `  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420 --accept tee.json
   sigil serve --database-file app.dsn --tee 10.0.0.2:7420 --accept tee.json`,
 		RunE: func(c *cobra.Command, _ []string) error {

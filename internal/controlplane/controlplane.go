@@ -63,6 +63,18 @@ func (c *Config) openStore(ctx context.Context) (store.Store, error) {
 	return sqlitestore.Open(ctx, c.DataDir)
 }
 
+// follower returns what follows other control planes, where there can be any.
+func (c *Config) follower(ctx context.Context, st store.Store, sign *signing.Service, link *signing.Link) (func(context.Context), error) {
+	if c.Database == "" {
+		return func(context.Context) {}, nil
+	}
+	f, err := signing.NewFollower(ctx, st, sign, link, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	return f.Run, nil
+}
+
 // Run serves until ctx ends, then finishes what is in work.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
@@ -88,6 +100,10 @@ func Run(ctx context.Context, cfg Config) error {
 	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
+	follow, err := cfg.follower(ctx, st, sign, link)
+	if err != nil {
+		return err
+	}
 	srv := server.New(server.Args{
 		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
@@ -99,6 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 	background.Go(func() { link.Run(bctx) })
 	sequencer := &ledger.Sequencer{Store: st, Signer: link, Log: cfg.Log}
 	background.Go(func() { sequencer.Run(bctx) })
+	background.Go(func() { follow(bctx) })
 	defer background.Wait()
 	defer stop()
 	return listen(ctx, &cfg, srv)

@@ -31,6 +31,7 @@ type faulty struct {
 	revocations func()     // inside Revocations, after the rows are read
 	grant       func()     // inside GrantByKeyID, after the row is read
 	committed   func()     // inside Commit, at its end
+	blind       bool       // revocations can't be counted
 }
 
 var errDisk = errors.New("the disk is gone")
@@ -83,6 +84,16 @@ func (f *faulty) Revocations(ctx context.Context) ([]store.Revocation, error) {
 	out, err := f.Store.Revocations(ctx)
 	f.run(func(f *faulty) *func() { return &f.revocations })
 	return out, err
+}
+
+func (f *faulty) CountRevocations(ctx context.Context) (int, error) {
+	f.mu.Lock()
+	blind := f.blind
+	f.mu.Unlock()
+	if blind {
+		return 0, errDisk
+	}
+	return f.Store.CountRevocations(ctx)
 }
 
 func (f *faulty) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, error) {

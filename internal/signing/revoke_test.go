@@ -65,6 +65,19 @@ func TestRevokedWhileConnecting(t *testing.T) {
 	if c, err = s.Link.Client(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.straight(t, c, g, key); !invalidKey(err) {
+		t.Fatalf("the TEE decides for a revoked key: %v", err)
+	}
+}
+
+func invalidKey(err error) bool {
+	var refused *teelink.RemoteError
+	return errors.As(err, &refused) && refused.Code == "invalid_key"
+}
+
+// straight asks a TEE to sign, as a control plane that has forgotten would.
+func (s *scene) straight(t *testing.T, c *teelink.Client, g *store.Grant, key keyDigests) error {
+	t.Helper()
 	id, err := canon.ParseUUID(s.one.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +86,6 @@ func TestRevokedWhileConnecting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Straight to the TEE, as a control plane that has forgotten would.
 	if err := c.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: s.owner.Genesis.Envelope}, {Kind: teelink.ObjectGrant, Bytes: g.Envelope},
 		{Kind: teelink.ObjectWalletRecord, Bytes: w.Record}}); err != nil {
 		t.Fatal(err)
@@ -83,12 +95,9 @@ func TestRevokedWhileConnecting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := c.Decide(t.Context(), &teelink.Decide{Genesis: key.genesis, Grant: g.Digest, Record: receipt.Digest(w.Record), Auth: teelink.AuthSignature,
+	_, err = c.Decide(t.Context(), &teelink.Decide{Genesis: key.genesis, Grant: g.Digest, Record: receipt.Digest(w.Record), Auth: teelink.AuthSignature,
 		Method: "POST", Path: workload.PathSign, Created: h.Created, RequestID: h.ID, Proof: h.Signature, Body: []byte(body)})
-	var refused *teelink.RemoteError
-	if out != nil || !errors.As(err, &refused) || refused.Code != "invalid_key" {
-		t.Fatalf("the TEE decides for a revoked key: %v", err)
-	}
+	return err
 }
 
 type keyDigests struct{ genesis [32]byte }

@@ -46,7 +46,7 @@ type Service struct {
 	mu        sync.RWMutex // guards the fields below
 	keys      map[string]*Key
 	wallets   map[canon.UUID]*Wallet
-	forgotten uint64 // calls of ForgetGrant
+	forgotten uint64 // calls of ForgetGrant and forgetKeys
 }
 
 // NewService returns a Service over its parts.
@@ -143,6 +143,14 @@ func (s *Service) ForgetGrant(digest [32]byte) {
 			delete(s.keys, id)
 		}
 	}
+}
+
+// forgetKeys drops every key from the cache.
+func (s *Service) forgetKeys() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten++
+	clear(s.keys)
 }
 
 // Wallet finds a wallet of an organisation.

@@ -153,6 +153,7 @@ type Store interface {
 	// Revoke stores the revocation and marks the grant; again is no error.
 	Revoke(ctx context.Context, r *Revocation) error
 	Revocations(ctx context.Context) ([]Revocation, error)
+	CountRevocations(ctx context.Context) (int, error)
 
 	Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error)
 	Wallets(ctx context.Context, org canon.UUID, p Page) ([]Wallet, int, error)

@@ -66,6 +66,11 @@ type Options struct {
 	TEE string
 	// DataDir is the control plane's; default a new one.
 	DataDir string
+	// Store is the control plane's, which the caller closes; default SQLite in
+	// DataDir. Several stacks may have the same.
+	Store store.Store
+	// Follow has the control plane follow others over its store.
+	Follow bool
 	// Now is the TEE's and the control plane's clock; default time.Now.
 	Now func() time.Time
 	// Log is the control plane's; default none.
@@ -223,21 +228,29 @@ func (s *Stack) startWorkload() string {
 	return l.Addr().String()
 }
 
+func (s *Stack) openStore() {
+	t := s.t
+	s.Store = s.opt.Store
+	if s.Store == nil {
+		dir := s.opt.DataDir
+		if dir == "" {
+			dir = t.TempDir()
+		}
+		db, err := sqlitestore.Open(context.Background(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		s.Store = db
+	}
+	if s.opt.WrapStore != nil {
+		s.Store = s.opt.WrapStore(s.Store)
+	}
+}
+
 func (s *Stack) startControlPlane(tee string) {
 	t := s.t
-	dir := s.opt.DataDir
-	if dir == "" {
-		dir = t.TempDir()
-	}
-	db, err := sqlitestore.Open(context.Background(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	s.Store = db
-	if s.opt.WrapStore != nil {
-		s.Store = s.opt.WrapStore(db)
-	}
+	s.openStore()
 	log := s.opt.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -254,6 +267,13 @@ func (s *Stack) startControlPlane(tee string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	if s.opt.Follow {
+		f, err := signing.NewFollower(ctx, s.Store, s.Signing, s.Link, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() { f.Run(ctx) })
+	}
 	running.Go(func() { committer.Run(ctx) })
 	running.Go(func() { s.Link.Run(ctx) })
 	s.API = httptest.NewServer(handler)

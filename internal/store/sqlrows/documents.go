@@ -160,6 +160,15 @@ func (r *Rows) Revocations(ctx context.Context) ([]store.Revocation, error) {
 	return out, nil
 }
 
+// CountRevocations implements store.Store.
+func (r *Rows) CountRevocations(ctx context.Context) (int, error) {
+	var n int
+	if err := r.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM revocations`).Scan(&n); err != nil {
+		return 0, r.failed(err)
+	}
+	return n, nil
+}
+
 func scanWallet(row Scanner) (*store.Wallet, error) {
 	w := &store.Wallet{}
 	var org, id, receipt, label []byte

@@ -1,0 +1,135 @@
+package signing_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/pgstore"
+	"github.com/sigilkeys/sigil/internal/store/pgtest"
+	"github.com/sigilkeys/sigil/test/stack"
+)
+
+// postgres opens the same new database so many times.
+func postgres(t *testing.T, n int) []store.Store {
+	t.Helper()
+	server := pgtest.Start(t, pgtest.Options{})
+	name := server.NewDatabase()
+	server.Exec(name, pgstore.RolesSQL())
+	if _, err := pgstore.Migrate(t.Context(), server.DSN("sigil_owner", name)); err != nil {
+		t.Fatal(err)
+	}
+	var list []store.Store
+	for range n {
+		s, err := pgstore.Open(t.Context(), pgstore.Config{DSN: server.DSN("sigil_app", name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		list = append(list, s)
+	}
+	return list
+}
+
+// at sends a request, as it was signed, to another control plane.
+func at(t *testing.T, st *stack.Stack, req *http.Request) (int, []byte, *api.Error) {
+	t.Helper()
+	u := *req.URL
+	u.Host = strings.TrimPrefix(st.API.URL, "http://")
+	moved := req.Clone(t.Context())
+	moved.URL, moved.Host = &u, ""
+	return answer(t, moved)
+}
+
+// Three control planes over one PostgreSQL, each with its workload: what one
+// made, the others sign with; a repeated request gets the same answer from
+// each; and what one revokes ends at one that follows. The third doesn't: it
+// is the canary.
+func TestControlPlanesShareADatabase(t *testing.T) {
+	stores := postgres(t, 3)
+	s := &scene{Stack: stack.Start(t, stack.Options{Store: stores[0], Follow: true})}
+	follows := stack.Start(t, stack.Options{Store: stores[1], Cloud: s.Cloud, Follow: true})
+	doesnt := stack.Start(t, stack.Options{Store: stores[2], Cloud: s.Cloud})
+	s.owner = s.NewOwner()
+	s.token = s.NewKey(s.owner, nil)
+	s.Do(s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`), 201, &s.one)
+
+	req := s.sign("over three control planes")
+	status, first, e := answer(t, req)
+	if status != 200 {
+		t.Fatal(status, e)
+	}
+	for name, other := range map[string]*stack.Stack{"follows": follows, "doesn't": doesnt} {
+		if status, body, e := at(t, other, s.sign("hello from "+name)); status != 200 {
+			t.Fatalf("%s: %d %s %v", name, status, body, e)
+		}
+		// Its own workload signed it again; the first answer stands.
+		if status, body, e := at(t, other, req); status != 200 || !bytes.Equal(body, first) {
+			t.Errorf("%s: the same request gets another answer: %d %v\n%s\n%s", name, status, e, first, body)
+		}
+	}
+
+	g, key := s.grant(t), s.mustKey(t)
+	s.revoke(t)
+	deadline := time.Now().Add(10 * time.Second)
+	for n := 0; ; n++ {
+		status, _, e := at(t, follows, s.sign(fmt.Sprint("revoked ", n)))
+		if status == 401 && e.Code == api.CodeInvalidKey {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a control plane that follows still answers a revoked key: %d", status)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for err := error(nil); !invalidKey(err); {
+		c, cerr := follows.Link.Client(t.Context())
+		if cerr != nil {
+			t.Fatal(cerr)
+		}
+		if err = s.straight(t, c, g, key); time.Now().After(deadline) {
+			t.Fatalf("its TEE wasn't told: %v", err)
+		}
+	}
+	if status, _, e := at(t, doesnt, s.sign("revoked")); status != 200 {
+		t.Errorf("one that doesn't follow knows of a revocation: the test shows nothing (%d %v)", status, e)
+	}
+}
+
+// A follower that can't read relies on nothing that it read before.
+func TestFollowerWithoutStore(t *testing.T) {
+	s := newScene(t)
+	f, err := signing.NewFollower(t.Context(), s.store, s.Signing, s.Link, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads atomic.Int32
+	s.mustKey(t)
+	s.store.set(func(st *faulty) { st.grant = func() { reads.Add(1) } })
+	s.mustKey(t)
+	if reads.Load() != 0 {
+		t.Fatal("the key isn't cached: the test shows nothing")
+	}
+	s.store.set(func(st *faulty) { st.blind = true })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); f.Run(ctx) }()
+	for deadline := time.Now().Add(10 * time.Second); reads.Load() == 0; {
+		s.mustKey(t)
+		if time.Now().After(deadline) {
+			t.Fatal("a blind follower leaves keys cached")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	<-done
+}
