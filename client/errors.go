@@ -42,6 +42,9 @@ const (
 	// CodeEvidenceRefused: the token is authentic and attests something that
 	// the genesis document doesn't accept; Reason says what.
 	CodeEvidenceRefused Code = "evidence_refused"
+	// CodeLedger: the ledger isn't the one that its checkpoint signs, doesn't
+	// extend an earlier one, or has an entry that isn't the organisation's.
+	CodeLedger Code = "ledger_invalid"
 	// CodeResponse: the reply isn't of the API's shape.
 	CodeResponse Code = "response_invalid"
 	// CodeResponseMismatch: the reply names another wallet, network, address

@@ -115,7 +115,7 @@ sent. Every answer is verified; exit code 3 says that one couldn't be.`)
 	f.BoolVar(&a.json, "json", false, "print results and errors as JSON")
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
 	root.AddCommand(a.adminKeyCommand(), a.orgCommand(), a.keyCommand(), a.walletCommand(), a.signCommand(), a.verifyCommand(),
-		a.attestationCommand(), a.proxyCommand(), a.serveCommand(), a.databaseCommand(), a.versionCommand())
+		a.attestationCommand(), a.proxyCommand(), a.serveCommand(), a.databaseCommand(), a.auditCommand(), a.versionCommand())
 	return root
 }
 

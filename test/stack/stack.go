@@ -31,6 +31,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/kms/federation"
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
 	"github.com/sigilkeys/sigil/internal/launcher"
+	"github.com/sigilkeys/sigil/internal/ledger"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/secret"
@@ -71,6 +72,8 @@ type Options struct {
 	Store store.Store
 	// Follow has the control plane follow others over its store.
 	Follow bool
+	// Ledger folds decisions into ledgers and has their heads signed.
+	Ledger bool
 	// Now is the TEE's and the control plane's clock; default time.Now.
 	Now func() time.Time
 	// Log is the control plane's; default none.
@@ -273,6 +276,10 @@ func (s *Stack) startControlPlane(tee string) {
 			t.Fatal(err)
 		}
 		running.Go(func() { f.Run(ctx) })
+	}
+	if s.opt.Ledger {
+		sequencer := &ledger.Sequencer{Store: s.Store, Signer: s.Link, Log: log, Interval: 20 * time.Millisecond}
+		running.Go(func() { sequencer.Run(ctx) })
 	}
 	running.Go(func() { committer.Run(ctx) })
 	running.Go(func() { s.Link.Run(ctx) })
