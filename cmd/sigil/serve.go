@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sigilkeys/sigil/internal/controlplane"
+	"github.com/sigilkeys/sigil/internal/server"
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	cfg := controlplane.Config{}
+	cfg := controlplane.Config{Rates: server.DefaultRates()}
 	accept := ""
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
 		Long: `Runs the control plane: the API in front of the TEE workload, with its database
@@ -39,5 +40,6 @@ create' takes them: it talks to no other.`,
 	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
+	limitFlags(c.Flags(), &cfg)
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type Config struct {
 	TEEAddress       string          // host:port of the workload's link
 	Accept           []authority.TEE // reference values of the workload; required
 	OpenRegistration bool            // take new organisations from anybody
+	Rates            server.Rates    // what callers may ask; zero allows nothing
+	Proxies          []netip.Prefix  // whose X-Forwarded-For is believed
 	Version          string
 	Log              *slog.Logger
 	// Ready is called once with the address, when the API listens.
@@ -47,6 +50,8 @@ func (c *Config) check() error {
 		return errors.New("an address to listen on and the address of a TEE are needed")
 	case len(c.Accept) == 0:
 		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
+	case c.Rates == server.Rates{}:
+		return errors.New("the rates that callers may ask at are needed")
 	case c.Log == nil:
 		return errors.New("a log is needed")
 	}
@@ -79,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
 	srv := server.New(server.Args{
-		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
+		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	})
 	// Requests in work need link and committer, so these end last.

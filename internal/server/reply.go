@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -47,6 +49,16 @@ func statusOf(code api.Code) (int, bool) {
 	return http.StatusInternalServerError, false
 }
 
+// retryAfter is when to ask again, in whole seconds: what the refusal says,
+// and otherwise soon.
+func retryAfter(e *signing.Error) string {
+	wait := time.Second
+	if e != nil {
+		wait = max(wait, e.RetryAfter)
+	}
+	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
+}
+
 // fail is the one place where errors become replies.
 func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 	e := api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
@@ -71,7 +83,7 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 		}
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Sigil-Request-Id", id.String())

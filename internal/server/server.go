@@ -32,6 +32,7 @@ type Args struct {
 	Challenges *signing.Challenges
 	Org        *org.Service
 	Networks   *chain.Registry
+	Limits     *Limits
 	Log        *slog.Logger
 	Now        func() time.Time
 	NewID      func() canon.UUID
@@ -48,7 +49,8 @@ type Server struct {
 type auth int
 
 const (
-	authNone     auth = iota + 1 // public
+	authProbe    auth = iota + 1 // public, and never refused for being too many
+	authNone                     // public
 	authDocument                 // the body is a signed document
 	authReader                   // signature by a key of the organisation, verified here
 	authAdmin                    // signature by an admin or a key of the organisation in the path
@@ -69,8 +71,8 @@ type route struct {
 func routes() []route {
 	const short, long = 10 * time.Second, 20 * time.Second
 	return []route{
-		{"GET", "/healthz", authNone, 0, short, (*Server).health},
-		{"GET", "/readyz", authNone, 0, short, (*Server).ready},
+		{"GET", "/healthz", authProbe, 0, short, (*Server).health},
+		{"GET", "/readyz", authProbe, 0, short, (*Server).ready},
 		{"GET", "/version", authNone, 0, short, (*Server).version},
 		{"GET", "/v1/networks", authNone, 0, short, (*Server).networks},
 		{"GET", "/v1/attestation", authNone, 0, short, (*Server).attestation},
@@ -155,7 +157,11 @@ func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
 	if err := c.read(rt.body, w); err != nil {
 		return reply{}, err
 	}
-	if err := s.identify(rt.auth, c); err != nil {
+	err := s.identify(rt.auth, c)
+	if over := s.charge(rt.auth, c, err); over != nil {
+		return reply{}, over
+	}
+	if err != nil {
 		return reply{}, err
 	}
 	return rt.handle(s, c)

@@ -22,6 +22,9 @@ import (
 type Error struct {
 	Code    api.Code
 	Message string
+	// RetryAfter is when asking again may help, of refusals for load. 0 says
+	// soon.
+	RetryAfter time.Duration
 }
 
 // Error implements error.
