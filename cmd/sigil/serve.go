@@ -7,10 +7,11 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/controlplane"
 	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/internal/signing"
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	cfg := controlplane.Config{Rates: server.DefaultRates()}
+	cfg := controlplane.Config{Rates: server.DefaultRates(), MaxInFlight: signing.DefaultMaxInFlight}
 	accept := ""
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
 		Long: `Runs the control plane: the API in front of the TEE workload, with its database

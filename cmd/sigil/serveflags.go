@@ -14,6 +14,7 @@ func limitFlags(f *pflag.FlagSet, cfg *controlplane.Config) {
 	f.Var((*rateValue)(&cfg.Rates.Organization), "rate-org", "requests per second and burst of one organisation, or off")
 	f.Var((*rateValue)(&cfg.Rates.Key), "rate-key", "the same of one key")
 	f.Var((*rateValue)(&cfg.Rates.Address), "rate-address", "the same of one client address, for requests that prove no key")
+	f.IntVar(&cfg.MaxInFlight, "max-in-flight", cfg.MaxInFlight, "requests that may wait for the TEE or be decided; more are refused")
 	f.Var((*prefixesValue)(&cfg.Proxies), "trust-proxy", "network of load balancers whose X-Forwarded-For is believed; may be repeated")
 }
 

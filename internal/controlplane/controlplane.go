@@ -36,6 +36,7 @@ type Config struct {
 	OpenRegistration bool            // take new organisations from anybody
 	Rates            server.Rates    // what callers may ask; zero allows nothing
 	Proxies          []netip.Prefix  // whose X-Forwarded-For is believed
+	MaxInFlight      int             // requests that wait for the TEE or are decided
 	Version          string
 	Log              *slog.Logger
 	// Ready is called once with the address, when the API listens.
@@ -50,6 +51,8 @@ func (c *Config) check() error {
 		return errors.New("an address to listen on and the address of a TEE are needed")
 	case len(c.Accept) == 0:
 		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
+	case c.MaxInFlight < 1:
+		return errors.New("at least one request must be allowed to be in work")
 	case c.Rates == server.Rates{}:
 		return errors.New("the rates that callers may ask at are needed")
 	case c.Log == nil:
@@ -83,6 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
+	sign.SetMaxInFlight(cfg.MaxInFlight)
 	srv := server.New(server.Args{
 		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},

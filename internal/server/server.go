@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -37,12 +38,19 @@ type Args struct {
 	Now        func() time.Time
 	NewID      func() canon.UUID
 	Version    string
+	// MaxRequests bounds the requests in work, whatever they are for: each
+	// holds its body. 0: DefaultMaxRequests.
+	MaxRequests int
 }
+
+// DefaultMaxRequests holds 256 MiB of bodies at most.
+const DefaultMaxRequests = 4096
 
 // Server answers requests.
 type Server struct {
 	Args
-	mux *http.ServeMux
+	mux    *http.ServeMux
+	inWork atomic.Int64
 }
 
 // auth says how a route's caller is identified.
@@ -94,6 +102,9 @@ func routes() []route {
 // New returns a Server.
 func New(a Args) *Server {
 	s := &Server{Args: a, mux: http.NewServeMux()}
+	if s.MaxRequests == 0 {
+		s.MaxRequests = DefaultMaxRequests
+	}
 	methods := map[string][]string{}
 	for _, r := range routes() {
 		methods[r.path] = append(methods[r.path], r.method)
@@ -154,6 +165,11 @@ func (s *Server) handler(rt route) http.Handler {
 }
 
 func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
+	if n := s.inWork.Add(1); n > int64(s.MaxRequests) && rt.auth != authProbe {
+		s.inWork.Add(-1)
+		return reply{}, refuse(api.CodeOverloaded, "more than %d requests are in work", s.MaxRequests)
+	}
+	defer s.inWork.Add(-1)
 	if err := c.read(rt.body, w); err != nil {
 		return reply{}, err
 	}
