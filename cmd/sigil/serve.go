@@ -13,6 +13,7 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	cfg := controlplane.Config{Rates: server.DefaultRates(), MaxInFlight: signing.DefaultMaxInFlight}
 	accept := ""
+	level := slog.LevelInfo
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
 		Long: `Runs the control plane: the API in front of the TEE workload, with its database
 in a folder. It holds no secret and decides nothing; SIGTERM ends it after what
@@ -31,7 +32,7 @@ create' takes them: it talks to no other.`,
 				return err
 			}
 			// JSON lines on standard error: nothing in them is secret.
-			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, nil))
+			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, &slog.HandlerOptions{Level: level}))
 			cfg.Version = a.version
 			cfg.Ready = func(address string) { _ = a.print(map[string]string{"address": address}, "http://"+address) }
 			return controlplane.Run(c.Context(), cfg)
@@ -41,6 +42,7 @@ create' takes them: it talks to no other.`,
 	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
+	c.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error; info has a line for each request")
 	limitFlags(c.Flags(), &cfg)
 	return c
 }

@@ -59,8 +59,8 @@ func retryAfter(e *signing.Error) string {
 	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 }
 
-// fail is the one place where errors become replies.
-func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
+// publicError is what the caller learns of an error.
+func publicError(id canon.UUID, err error) api.Error {
 	e := api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 	var known *signing.Error
 	var no *denied
@@ -75,6 +75,12 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 	case errors.Is(err, store.ErrUnknown):
 		e.Code, e.Message = api.CodeStoreUnavailable, "the database couldn't record the request; send the same request again"
 	}
+	return e
+}
+
+// fail is the one place where errors become replies. It returns the status.
+func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
+	e := publicError(id, err)
 	status, listed := statusOf(e.Code)
 	if !listed || e.Code == api.CodeInternal {
 		s.Log.Error("request failed", "request", id.String(), "code", string(e.Code), "error", err)
@@ -82,6 +88,8 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 			e = api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 		}
 	}
+	var known *signing.Error
+	errors.As(err, &known)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter(known))
 	}
@@ -93,4 +101,5 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has gone can't be told
+	return status
 }

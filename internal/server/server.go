@@ -41,6 +41,8 @@ type Args struct {
 	// MaxRequests bounds the requests in work, whatever they are for: each
 	// holds its body. 0: DefaultMaxRequests.
 	MaxRequests int
+	// Observe, if set, is told of every answered request.
+	Observe func(*Event)
 }
 
 // DefaultMaxRequests holds 256 MiB of bodies at most.
@@ -130,7 +132,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) notFound() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.fail(w, s.NewID(), refuse(api.CodeNotFound, "there is no such route"))
+		s.refuseRoute(w, refuse(api.CodeNotFound, "there is no such route"))
 	})
 }
 
@@ -139,8 +141,14 @@ func (s *Server) wrongMethod(allowed []string) http.Handler {
 		for _, m := range allowed {
 			w.Header().Add("Allow", m)
 		}
-		s.fail(w, s.NewID(), refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
+		s.refuseRoute(w, refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
 	})
+}
+
+func (s *Server) refuseRoute(w http.ResponseWriter, err error) {
+	c, began := &call{id: s.NewID()}, s.Now()
+	status := s.fail(w, c.id, err)
+	s.observe(s.event(route{}, c, began, status, err), false)
 }
 
 // handler runs one route: limits, identification, the use case, the reply.
@@ -148,10 +156,11 @@ func (s *Server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 		defer cancel()
-		c := &call{Request: r, ctx: ctx, id: s.NewID()}
-		out, err := s.run(rt, c, w)
+		c, began := &call{Request: r, ctx: ctx, id: s.NewID()}, s.Now()
+		out, err := s.guarded(rt, c, w)
 		if err != nil {
-			s.fail(w, c.id, err)
+			out.status = s.fail(w, c.id, err)
+			s.observe(s.event(rt, c, began, out.status, err), rt.auth == authProbe)
 			return
 		}
 		h := w.Header()
@@ -161,6 +170,7 @@ func (s *Server) handler(rt route) http.Handler {
 		if _, err := w.Write(out.body); err != nil {
 			s.Log.Debug("client went away", "request", c.id.String())
 		}
+		s.observe(s.event(rt, c, began, out.status, nil), rt.auth == authProbe)
 	})
 }
 
