@@ -76,6 +76,7 @@ const (
 	CodeRateLimited            Code = "rate_limited"
 	CodeOverloaded             Code = "overloaded"
 	CodeDeadlineExceeded       Code = "deadline_exceeded"
+	CodeShuttingDown           Code = "shutting_down"
 	CodeInternal               Code = "internal"
 )
 
@@ -149,6 +150,7 @@ func Specs() []Spec {
 		{CodeRateLimited, http.StatusTooManyRequests, "Send the same request again after Retry-After, which the SDKs do; ask the operator for a higher limit."},
 		{CodeOverloaded, http.StatusTooManyRequests, "Too many requests are in work; try again after Retry-After."},
 		{CodeDeadlineExceeded, down, "The request wasn't decided in time; send the same request again."},
+		{CodeShuttingDown, down, "Readiness alone: the replica is going away; others serve."},
 		{CodeInternal, internal, "A defect; report it with the request id."},
 	}
 }

@@ -93,6 +93,7 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter(known))
 	}
+	s.closing(w.Header())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Sigil-Request-Id", id.String())
 	body, merr := json.Marshal(api.Envelope{Error: &e})

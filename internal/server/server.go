@@ -6,7 +6,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"path"
@@ -51,8 +50,10 @@ const DefaultMaxRequests = 4096
 // Server answers requests.
 type Server struct {
 	Args
-	mux    *http.ServeMux
-	inWork atomic.Int64
+	mux *http.ServeMux
+
+	inWork   atomic.Int64 // requests
+	draining atomic.Bool
 }
 
 // auth says how a route's caller is identified.
@@ -166,6 +167,7 @@ func (s *Server) handler(rt route) http.Handler {
 		h := w.Header()
 		h["Content-Type"] = []string{"application/json"}
 		h["Sigil-Request-Id"] = []string{c.id.String()}
+		s.closing(h)
 		w.WriteHeader(out.status)
 		if _, err := w.Write(out.body); err != nil {
 			s.Log.Debug("client went away", "request", c.id.String())
@@ -191,26 +193,4 @@ func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
 		return reply{}, err
 	}
 	return rt.handle(s, c)
-}
-
-// Serve listens with timeouts on everything until ctx ends, then lets
-// requests in work finish.
-func (s *Server) Serve(ctx context.Context, hs *http.Server, serve func() error) error {
-	hs.Handler = s
-	hs.ReadHeaderTimeout = 5 * time.Second
-	hs.ReadTimeout = 15 * time.Second
-	hs.WriteTimeout = 40 * time.Second
-	hs.IdleTimeout = 2 * time.Minute
-	hs.MaxHeaderBytes = 16 << 10
-	done := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		sctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		done <- hs.Shutdown(sctx)
-	}()
-	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-done
 }

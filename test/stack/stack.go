@@ -71,6 +71,8 @@ type Options struct {
 	Log *slog.Logger
 	// Limits are the control plane's; default none.
 	Limits *server.Limits
+	// OnCommit, if set, is told of the control plane's transactions.
+	OnCommit func(decisions int, took time.Duration, err error)
 	// MaxRequests is the control plane's; default its own.
 	MaxRequests int
 }
@@ -252,6 +254,7 @@ func (s *Stack) startControlPlane(tee string) {
 	committer := signing.NewCommitter(s.Store, log)
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
+	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
 	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
