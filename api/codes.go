@@ -75,8 +75,10 @@ const (
 	CodeKMSUnavailable         Code = "kms_unavailable"
 	CodeKMSDenied              Code = "kms_denied"
 	CodeStoreUnavailable       Code = "store_unavailable"
+	CodeRateLimited            Code = "rate_limited"
 	CodeOverloaded             Code = "overloaded"
 	CodeDeadlineExceeded       Code = "deadline_exceeded"
+	CodeShuttingDown           Code = "shutting_down"
 	CodeInternal               Code = "internal"
 )
 
@@ -149,8 +151,10 @@ func Specs() []Spec {
 		{CodeKMSUnavailable, down, "The KMS doesn't answer; try again."},
 		{CodeKMSDenied, down, "The KMS refuses this image; its operator must check the key's bindings."},
 		{CodeStoreUnavailable, down, "The database doesn't answer or can't write; try again."},
+		{CodeRateLimited, http.StatusTooManyRequests, "Send the same request again after Retry-After, which the SDKs do; ask the operator for a higher limit."},
 		{CodeOverloaded, http.StatusTooManyRequests, "Too many requests are in work; try again after Retry-After."},
 		{CodeDeadlineExceeded, down, "The request wasn't decided in time; send the same request again."},
+		{CodeShuttingDown, down, "Readiness alone: the replica is going away; others serve."},
 		{CodeInternal, internal, "A defect; report it with the request id."},
 	}
 }

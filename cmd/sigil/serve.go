@@ -2,15 +2,21 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sigilkeys/sigil/internal/controlplane"
+	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/internal/signing"
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	cfg := controlplane.Config{}
+	cfg := controlplane.Config{Rates: server.DefaultRates(), MaxInFlight: signing.DefaultMaxInFlight}
 	accept, databaseFile := "", ""
+	level := slog.LevelInfo
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
 		Long: `Runs the control plane: the API in front of the TEE workload. It holds no secret
 and decides nothing; SIGTERM ends it after what is in work. --accept names the
@@ -39,9 +45,17 @@ binds at the others within 5 seconds.`,
 				return err
 			}
 			// JSON lines on standard error: nothing in them is secret.
-			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, nil))
+			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, &slog.HandlerOptions{Level: level}))
 			cfg.Version = a.version
-			cfg.Ready = func(address string) { _ = a.print(map[string]string{"address": address}, "http://"+address) }
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			cfg.Reload = hangup
+			scheme := "http://"
+			if cfg.TLSCertificate != "" {
+				scheme = "https://"
+			}
+			cfg.Ready = func(address string) { _ = a.print(map[string]string{"address": address}, scheme+address) }
 			return controlplane.Run(c.Context(), cfg)
 		}}
 	c.Flags().StringVar(&cfg.DataDir, "data", "", "folder of the embedded database")
@@ -50,6 +64,12 @@ binds at the others within 5 seconds.`,
 	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
+	c.Flags().StringVar(&cfg.Metrics, "metrics", "", "address of Prometheus metrics, as in 127.0.0.1:9420 (default none)")
+	c.Flags().DurationVar(&cfg.Drain, "drain", 0, "how long to serve on after SIGTERM, not ready, for load balancers to notice")
+	c.Flags().StringVar(&cfg.TLSCertificate, "tls-cert", "", "PEM file with the certificate chain of the API (default no TLS)")
+	c.Flags().StringVar(&cfg.TLSKey, "tls-key", "", "PEM file with its key; replaced files are taken within 10 s, or on SIGHUP")
+	c.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error; info has a line for each request")
+	limitFlags(c.Flags(), &cfg)
 	return c
 }
 

@@ -6,10 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
+	"net/netip"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/ledger"
+	"github.com/sigilkeys/sigil/internal/metrics"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
@@ -30,12 +30,21 @@ import (
 
 // Config says what to serve and where.
 type Config struct {
-	DataDir          string          // folder of the embedded database; one process at a time
-	Database         string          // or the DSN of a PostgreSQL database; it may hold a password
-	Listen           string          // host:port of the API
-	TEEAddress       string          // host:port of the workload's link
-	Accept           []authority.TEE // reference values of the workload; required
-	OpenRegistration bool            // take new organisations from anybody
+	DataDir          string           // folder of the embedded database; one process at a time
+	Database         string           // or the DSN of a PostgreSQL database; it may hold a password
+	Listen           string           // host:port of the API
+	TEEAddress       string           // host:port of the workload's link
+	Accept           []authority.TEE  // reference values of the workload; required
+	OpenRegistration bool             // take new organisations from anybody
+	Rates            server.Rates     // what callers may ask; zero allows nothing
+	Proxies          []netip.Prefix   // whose X-Forwarded-For is believed
+	MaxInFlight      int              // requests that wait for the TEE or are decided
+	Metrics          string           // host:port of Prometheus metrics; "": none
+	Drain            time.Duration    // how long it serves on, not ready, before it ends
+	TLSCertificate   string           // PEM file of the chain; "": no TLS
+	TLSKey           string           // PEM file of its key
+	TLSInterval      time.Duration    // between two looks at the files; default 10 s
+	Reload           <-chan os.Signal // looks at once
 	Version          string
 	Log              *slog.Logger
 	// Ready is called once with the address, when the API listens.
@@ -50,8 +59,14 @@ func (c *Config) check() error {
 		return errors.New("an address to listen on and the address of a TEE are needed")
 	case len(c.Accept) == 0:
 		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
+	case c.MaxInFlight < 1:
+		return errors.New("at least one request must be allowed to be in work")
+	case c.Rates == server.Rates{}:
+		return errors.New("the rates that callers may ask at are needed")
 	case c.Log == nil:
 		return errors.New("a log is needed")
+	case (c.TLSCertificate == "") != (c.TLSKey == ""):
+		return errors.New("a TLS certificate needs its key, and a key its certificate")
 	}
 	return nil
 }
@@ -96,43 +111,60 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	committer := signing.NewCommitter(st, cfg.Log)
-	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
-	committer.ArchiveWith(link.Archive)
-	sign := signing.NewService(st, link, committer, networks)
-	follow, err := cfg.follower(ctx, st, sign, link)
+	p := assemble(&cfg, st, networks)
+	follow, err := cfg.follower(ctx, st, p.signing, p.link)
 	if err != nil {
 		return err
 	}
-	srv := server.New(server.Args{
-		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
-		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
-	})
 	// Requests in work need link and committer, so these end last.
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { committer.Run(bctx) })
-	background.Go(func() { link.Run(bctx) })
-	sequencer := &ledger.Sequencer{Store: st, Signer: link, Log: cfg.Log}
-	background.Go(func() { sequencer.Run(bctx) })
+	background.Go(func() { p.committer.Run(bctx) })
+	background.Go(func() { p.link.Run(bctx) })
+	background.Go(func() { p.sequencer.Run(bctx) })
 	background.Go(func() { follow(bctx) })
 	defer background.Wait()
 	defer stop()
-	return listen(ctx, &cfg, srv)
+	return p.listen(ctx, &cfg)
 }
 
-func listen(ctx context.Context, cfg *Config, srv *server.Server) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for the API: %w", err)
+// parts are what a control plane consists of.
+type parts struct {
+	committer *signing.Committer
+	link      *signing.Link
+	sequencer *ledger.Sequencer
+	signing   *signing.Service
+	server    *server.Server
+	metrics   *metrics.Metrics // nil: nobody asked for them
+}
+
+func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
+	p := &parts{committer: signing.NewCommitter(st, cfg.Log)}
+	p.link = &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: p.committer.Add, Log: cfg.Log, Now: time.Now}
+	p.committer.ArchiveWith(p.link.Archive)
+	p.sequencer = &ledger.Sequencer{Store: st, Signer: p.link, Log: cfg.Log}
+	sign := signing.NewService(st, p.link, p.committer, networks)
+	sign.SetMaxInFlight(cfg.MaxInFlight)
+	p.signing = sign
+	args := server.Args{
+		Store: st, Signing: sign, Link: p.link, Challenges: signing.NewChallenges(p.link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies),
+		Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
+		Org: &org.Service{Store: st, Link: p.link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	}
-	cfg.Log.Info("serving", "address", l.Addr().String())
-	if cfg.Ready != nil {
-		cfg.Ready(l.Addr().String())
+	if cfg.Metrics != "" {
+		p.metrics = metrics.New(cfg.Version)
+		p.committer.ObserveWith(p.metrics.Commit)
+		args.Observe = func(e *server.Event) { p.metrics.Request(e.Method, e.Route, e.Status, e.Duration, e.Limited) }
 	}
-	hs := &http.Server{ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)}
-	return srv.Serve(ctx, hs, func() error { return hs.Serve(l) })
+	p.server = server.New(args)
+	if p.metrics != nil {
+		p.metrics.Watch(metrics.Sources{
+			Requests: p.server.Requests, InFlight: sign.InFlight, Uncommitted: p.committer.Queued, Challenges: args.Challenges.Waiting,
+			LinkUp: p.link.Up, LedgerLag: func() time.Duration { return p.sequencer.Lag(time.Now()) },
+			Draining: p.server.Draining,
+		})
+	}
+	return p
 }
 
 // newID makes a random request id; crypto/rand can't fail since Go 1.24.

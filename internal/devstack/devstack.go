@@ -55,6 +55,9 @@ type Config struct {
 	// folder keeps what it was made with.
 	NoDEKCache bool
 
+	// ServeArgs are further arguments of `sigil serve`.
+	ServeArgs []string
+
 	// Restart starts a process that has ended again. Without it the stack
 	// ends with the first of its processes.
 	Restart bool

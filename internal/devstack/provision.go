@@ -69,7 +69,7 @@ func (s *Stack) startProcesses(ctx context.Context) error {
 	}
 	if err := s.procs.start(command{
 		name: nameServe, path: s.cfg.SigilBinary,
-		args: []string{"serve", database[0], database[1], "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--accept", s.path("accept.json"), "--open-registration"},
+		args: append([]string{"serve", database[0], database[1], "--listen", address(s.state.APIPort), "--tee", address(s.state.TEEPort), "--accept", s.path("accept.json"), "--open-registration"}, s.cfg.ServeArgs...),
 		dir:  s.dir, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, log: s.path("logs", nameServe+".log"),
 	}); err != nil {
 		return err

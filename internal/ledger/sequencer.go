@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -31,6 +32,15 @@ type Sequencer struct {
 	// Interval is between two looks, and so nearly the longest time that a
 	// decision takes into the ledger. Default 500 ms.
 	Interval time.Duration
+
+	clean atomic.Int64 // when all was signed: unix nanoseconds of a round's begin
+}
+
+// Lag returns how long ago all decisions of the time were in signed ledgers:
+// at most Interval and a round while all is well. Until the first round that
+// goes well it counts from the start of Run.
+func (s *Sequencer) Lag(now time.Time) time.Duration {
+	return max(0, now.Sub(time.Unix(0, s.clean.Load())))
 }
 
 // Bounds of one round.
@@ -47,16 +57,21 @@ func (s *Sequencer) Run(ctx context.Context) {
 	if interval == 0 {
 		interval = 500 * time.Millisecond
 	}
+	s.clean.Store(time.Now().UnixNano()) // the process begins without a lag of its own
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var said string
+	var began time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case began = <-tick.C:
 		}
 		err := s.Round(ctx)
+		if err == nil {
+			s.clean.Store(began.UnixNano())
+		}
 		switch {
 		case ctx.Err() != nil:
 		case err == nil && said != "":

@@ -32,6 +32,7 @@ type call struct {
 	body []byte
 
 	key   *signing.Key   // authReader, authDecision
+	org   canon.UUID     // authAdmin: the one in the path, once the signature is verified
 	proof teelink.Decide // authDecision: what the client proved, as sent
 }
 
@@ -111,7 +112,7 @@ func field(e *json.SemanticError) string {
 // identify finds out who calls.
 func (s *Server) identify(a auth, c *call) error {
 	switch a {
-	case authNone, authDocument:
+	case authProbe, authNone, authDocument:
 		return nil
 	case authReader:
 		return s.identifyReader(c)
@@ -196,8 +197,11 @@ func (s *Server) identifyAdmin(c *call) error {
 		return fmt.Errorf("stored genesis: %w", err)
 	}
 	if pub, ok := g.AdminKey(h.KeyID); ok {
-		_, err := c.signed(h).Verify(pub, h.Signature, s.Now())
-		return asError(err)
+		if _, err := c.signed(h).Verify(pub, h.Signature, s.Now()); err != nil {
+			return asError(err)
+		}
+		c.org = id
+		return nil
 	}
 	if err := s.identifyReader(c); err != nil {
 		return err

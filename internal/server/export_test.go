@@ -1,5 +1,13 @@
 package server
 
+import (
+	"net/http"
+	"net/netip"
+)
+
+// AddressForTest returns the client address that a request is charged to.
+func (l *Limits) AddressForTest(r *http.Request) netip.Prefix { return l.address(r) }
+
 // RouteForTest is a row of the route table as the outside sees it.
 type RouteForTest struct {
 	Method, Path string

@@ -26,6 +26,9 @@ func (s *Server) version(*call) (reply, error) {
 }
 
 func (s *Server) ready(c *call) (reply, error) {
+	if err := s.notDraining(); err != nil {
+		return reply{}, err
+	}
 	if err := s.Store.Ready(c.ctx); err != nil {
 		return reply{}, refuse(api.CodeStoreUnavailable, "the database isn't ready")
 	}

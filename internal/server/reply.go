@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -47,8 +49,18 @@ func statusOf(code api.Code) (int, bool) {
 	return http.StatusInternalServerError, false
 }
 
-// fail is the one place where errors become replies.
-func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
+// retryAfter is when to ask again, in whole seconds: what the refusal says,
+// and otherwise soon.
+func retryAfter(e *signing.Error) string {
+	wait := time.Second
+	if e != nil {
+		wait = max(wait, e.RetryAfter)
+	}
+	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
+}
+
+// publicError is what the caller learns of an error.
+func publicError(id canon.UUID, err error) api.Error {
 	e := api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 	var known *signing.Error
 	var no *denied
@@ -63,6 +75,12 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 	case errors.Is(err, store.ErrUnknown):
 		e.Code, e.Message = api.CodeStoreUnavailable, "the database couldn't record the request; send the same request again"
 	}
+	return e
+}
+
+// fail is the one place where errors become replies. It returns the status.
+func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
+	e := publicError(id, err)
 	status, listed := statusOf(e.Code)
 	if !listed || e.Code == api.CodeInternal {
 		s.Log.Error("request failed", "request", id.String(), "code", string(e.Code), "error", err)
@@ -70,9 +88,12 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 			e = api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 		}
 	}
+	var known *signing.Error
+	errors.As(err, &known)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
+	s.closing(w.Header())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Sigil-Request-Id", id.String())
 	body, merr := json.Marshal(api.Envelope{Error: &e})
@@ -81,4 +102,5 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has gone can't be told
+	return status
 }

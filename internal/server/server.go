@@ -6,10 +6,10 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -32,23 +32,36 @@ type Args struct {
 	Challenges *signing.Challenges
 	Org        *org.Service
 	Networks   *chain.Registry
+	Limits     *Limits
 	Log        *slog.Logger
 	Now        func() time.Time
 	NewID      func() canon.UUID
 	Version    string
+	// MaxRequests bounds the requests in work, whatever they are for: each
+	// holds its body. 0: DefaultMaxRequests.
+	MaxRequests int
+	// Observe, if set, is told of every answered request.
+	Observe func(*Event)
 }
+
+// DefaultMaxRequests holds 256 MiB of bodies at most.
+const DefaultMaxRequests = 4096
 
 // Server answers requests.
 type Server struct {
 	Args
 	mux *http.ServeMux
+
+	inWork   atomic.Int64 // requests
+	draining atomic.Bool
 }
 
 // auth says how a route's caller is identified.
 type auth int
 
 const (
-	authNone     auth = iota + 1 // public
+	authProbe    auth = iota + 1 // public, and never refused for being too many
+	authNone                     // public
 	authDocument                 // the body is a signed document
 	authReader                   // signature by a key of the organisation, verified here
 	authAdmin                    // signature by an admin or a key of the organisation in the path
@@ -69,8 +82,8 @@ type route struct {
 func routes() []route {
 	const short, long = 10 * time.Second, 20 * time.Second
 	return []route{
-		{"GET", "/healthz", authNone, 0, short, (*Server).health},
-		{"GET", "/readyz", authNone, 0, short, (*Server).ready},
+		{"GET", "/healthz", authProbe, 0, short, (*Server).health},
+		{"GET", "/readyz", authProbe, 0, short, (*Server).ready},
 		{"GET", "/version", authNone, 0, short, (*Server).version},
 		{"GET", "/v1/networks", authNone, 0, short, (*Server).networks},
 		{"GET", "/v1/attestation", authNone, 0, short, (*Server).attestation},
@@ -97,6 +110,9 @@ func routes() []route {
 // New returns a Server.
 func New(a Args) *Server {
 	s := &Server{Args: a, mux: http.NewServeMux()}
+	if s.MaxRequests == 0 {
+		s.MaxRequests = DefaultMaxRequests
+	}
 	methods := map[string][]string{}
 	for _, r := range routes() {
 		methods[r.path] = append(methods[r.path], r.method)
@@ -122,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) notFound() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.fail(w, s.NewID(), refuse(api.CodeNotFound, "there is no such route"))
+		s.refuseRoute(w, refuse(api.CodeNotFound, "there is no such route"))
 	})
 }
 
@@ -131,8 +147,14 @@ func (s *Server) wrongMethod(allowed []string) http.Handler {
 		for _, m := range allowed {
 			w.Header().Add("Allow", m)
 		}
-		s.fail(w, s.NewID(), refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
+		s.refuseRoute(w, refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
 	})
+}
+
+func (s *Server) refuseRoute(w http.ResponseWriter, err error) {
+	c, began := &call{id: s.NewID()}, s.Now()
+	status := s.fail(w, c.id, err)
+	s.observe(s.event(route{}, c, began, status, err), false)
 }
 
 // handler runs one route: limits, identification, the use case, the reply.
@@ -140,50 +162,40 @@ func (s *Server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 		defer cancel()
-		c := &call{Request: r, ctx: ctx, id: s.NewID()}
-		out, err := s.run(rt, c, w)
+		c, began := &call{Request: r, ctx: ctx, id: s.NewID()}, s.Now()
+		out, err := s.guarded(rt, c, w)
 		if err != nil {
-			s.fail(w, c.id, err)
+			out.status = s.fail(w, c.id, err)
+			s.observe(s.event(rt, c, began, out.status, err), rt.auth == authProbe)
 			return
 		}
 		h := w.Header()
 		h["Content-Type"] = []string{"application/json"}
 		h["Sigil-Request-Id"] = []string{c.id.String()}
+		s.closing(h)
 		w.WriteHeader(out.status)
 		if _, err := w.Write(out.body); err != nil {
 			s.Log.Debug("client went away", "request", c.id.String())
 		}
+		s.observe(s.event(rt, c, began, out.status, nil), rt.auth == authProbe)
 	})
 }
 
 func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
+	if n := s.inWork.Add(1); n > int64(s.MaxRequests) && rt.auth != authProbe {
+		s.inWork.Add(-1)
+		return reply{}, refuse(api.CodeOverloaded, "more than %d requests are in work", s.MaxRequests)
+	}
+	defer s.inWork.Add(-1)
 	if err := c.read(rt.body, w); err != nil {
 		return reply{}, err
 	}
-	if err := s.identify(rt.auth, c); err != nil {
+	err := s.identify(rt.auth, c)
+	if over := s.charge(rt.auth, c, err); over != nil {
+		return reply{}, over
+	}
+	if err != nil {
 		return reply{}, err
 	}
 	return rt.handle(s, c)
-}
-
-// Serve listens with timeouts on everything until ctx ends, then lets
-// requests in work finish.
-func (s *Server) Serve(ctx context.Context, hs *http.Server, serve func() error) error {
-	hs.Handler = s
-	hs.ReadHeaderTimeout = 5 * time.Second
-	hs.ReadTimeout = 15 * time.Second
-	hs.WriteTimeout = 40 * time.Second
-	hs.IdleTimeout = 2 * time.Minute
-	hs.MaxHeaderBytes = 16 << 10
-	done := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		sctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		done <- hs.Shutdown(sctx)
-	}()
-	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-done
 }

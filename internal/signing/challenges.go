@@ -57,6 +57,13 @@ const (
 	maxTries = 8
 )
 
+// Waiting returns how many challenges aren't answered yet.
+func (c *Challenges) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
+}
+
 // Attest returns evidence whose statement covers the challenge.
 func (c *Challenges) Attest(ctx context.Context, value [32]byte) (*ChallengeAnswer, error) {
 	w := &challenge{value: value, answer: make(chan challengeAnswer, 1)}

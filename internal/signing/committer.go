@@ -28,6 +28,8 @@ type Committer struct {
 	archive  func(statement, instance [32]byte) error
 	archived [2][32]byte // the last pair; owned by the goroutine of Run
 
+	observe func(decisions int, took time.Duration, err error)
+
 	asking atomic.Int64 // requests that the TEE is deciding now
 
 	mu     sync.Mutex // guards queue, queued and labels
@@ -51,6 +53,27 @@ type ticket struct {
 // ArchiveWith sets what stores evidence; before Run, and always.
 func (c *Committer) ArchiveWith(archive func(statement, instance [32]byte) error) {
 	c.archive = archive
+}
+
+// ObserveWith sets what is told of each transaction; before Run, or never.
+func (c *Committer) ObserveWith(f func(decisions int, took time.Duration, err error)) { c.observe = f }
+
+func (c *Committer) committed(tickets []*ticket, took time.Duration, err error) {
+	if c.observe == nil {
+		return
+	}
+	n := 0
+	for _, t := range tickets {
+		n += len(t.batch.Items)
+	}
+	c.observe(n, took, err)
+}
+
+// Queued returns how many decisions wait for their commit.
+func (c *Committer) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued
 }
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
@@ -189,7 +212,9 @@ func (c *Committer) commit(tickets []*ticket) {
 	if len(good) == 0 {
 		return
 	}
+	began := time.Now()
 	results, err := c.store.Commit(context.Background(), rows)
+	c.committed(good, time.Since(began), err)
 	if err != nil {
 		c.log.Error("commit failed", "batches", len(rows), "error", err)
 	}

@@ -22,6 +22,9 @@ import (
 type Error struct {
 	Code    api.Code
 	Message string
+	// RetryAfter is when asking again may help, of refusals for load. 0 says
+	// soon.
+	RetryAfter time.Duration
 }
 
 // Error implements error.
@@ -31,17 +34,13 @@ func refuse(code api.Code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// maxInFlight bounds requests between arrival and reply; more are refused
-// early instead of piling up.
-const maxInFlight = 1024
-
 // Service decides requests through the TEE.
 type Service struct {
 	store     store.Store
 	link      *Link
 	committer *Committer
 	networks  *chain.Registry
-	slots     chan struct{}
+	queue     queue
 
 	mu        sync.RWMutex // guards the fields below
 	keys      map[string]*Key
@@ -51,7 +50,7 @@ type Service struct {
 
 // NewService returns a Service over its parts.
 func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry) *Service {
-	return &Service{store: s, link: l, committer: c, networks: n, slots: make(chan struct{}, maxInFlight),
+	return &Service{store: s, link: l, committer: c, networks: n, queue: queue{max: DefaultMaxInFlight, byOrg: map[canon.UUID]int{}},
 		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
 }
 
@@ -233,12 +232,10 @@ type Call struct {
 // Decide has the TEE decide the call and returns what is committed. The same
 // request again gets the same outcome.
 func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		return nil, refuse(api.CodeOverloaded, "more than %d requests are in work", maxInFlight)
+	if err := s.queue.enter(c.Key.OrganizationID); err != nil {
+		return nil, err
 	}
+	defer s.queue.leave(c.Key.OrganizationID)
 	if c.Request.IdempotencyKey != "" {
 		if out, err := s.earlier(ctx, c); out != nil || err != nil {
 			return out, err

@@ -78,6 +78,12 @@ type Options struct {
 	Now func() time.Time
 	// Log is the control plane's; default none.
 	Log *slog.Logger
+	// Limits are the control plane's; default none.
+	Limits *server.Limits
+	// OnCommit, if set, is told of the control plane's transactions.
+	OnCommit func(decisions int, took time.Duration, err error)
+	// MaxRequests is the control plane's; default its own.
+	MaxRequests int
 }
 
 // Stack is a running one. It ends with the test.
@@ -258,11 +264,16 @@ func (s *Stack) startControlPlane(tee string) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	limits := s.opt.Limits
+	if limits == nil {
+		limits = server.NewLimits(server.NoRates(), nil)
+	}
 	committer := signing.NewCommitter(s.Store, log)
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
+	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
-	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
+	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
 	if s.opt.WrapHandler != nil {

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/ratelimit"
+	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/teelink"
+)
+
+// Limits are the budgets of callers; all three are required. A request is
+// charged to its key and organisation, or to the address that it came from
+// when it proves no key.
+type Limits struct {
+	Organization ratelimit.Lease[canon.UUID]
+	Key          ratelimit.Lease[string]
+	Address      ratelimit.Lease[netip.Prefix]
+	// Proxies are the addresses of load balancers in front, whose
+	// X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+}
+
+// Rates are Limits' numbers.
+type Rates struct {
+	Organization, Key, Address ratelimit.Rate
+}
+
+// DefaultRates let one busy backend through, and keep one caller from taking
+// all of a TEE, which decides several thousand requests a second.
+func DefaultRates() Rates {
+	return Rates{
+		Organization: ratelimit.Rate{PerSecond: 5000, Burst: 10_000},
+		Key:          ratelimit.Rate{PerSecond: 2000, Burst: 4000},
+		Address:      ratelimit.Rate{PerSecond: 100, Burst: 1000},
+	}
+}
+
+// NoRates limits nobody.
+func NoRates() Rates {
+	off := ratelimit.Rate{Off: true}
+	return Rates{Organization: off, Key: off, Address: off}
+}
+
+// NewLimits keeps the budgets in this process.
+func NewLimits(r Rates, proxies []netip.Prefix) *Limits {
+	return &Limits{
+		Organization: ratelimit.NewBuckets[canon.UUID](r.Organization, ratelimit.MaxBuckets),
+		Key:          ratelimit.NewBuckets[string](r.Key, ratelimit.MaxBuckets),
+		Address:      ratelimit.NewBuckets[netip.Prefix](r.Address, ratelimit.MaxBuckets),
+		Proxies:      proxies,
+	}
+}
+
+// scope names the budget that ran out, for people and metrics.
+type scope string
+
+const (
+	scopeOrganization scope = "organization"
+	scopeKey          scope = "key"
+	scopeAddress      scope = "address"
+)
+
+// limited refuses a request over a budget.
+type limited struct {
+	refusal *signing.Error
+	scope   scope
+}
+
+func (l *limited) Error() string { return l.refusal.Error() }
+func (l *limited) Unwrap() error { return l.refusal }
+
+func tooMany(s scope, whose string, wait time.Duration) error {
+	e := &signing.Error{Code: api.CodeRateLimited, Message: "too many requests of this " + whose + "; the same request can be sent again after Retry-After", RetryAfter: wait}
+	return &limited{e, s}
+}
+
+// charge takes the request from a budget, before the TEE or the database is
+// asked for what it wants. failed is what identification said.
+func (s *Server) charge(a auth, c *call, failed error) error {
+	now := s.Now()
+	if a == authProbe || failed != nil && ours(failed) {
+		return nil
+	}
+	if failed == nil && (a == authReader || a == authAdmin || a == authDecision) {
+		if c.key == nil { // an admin's signature, verified
+			return chargeOne(s.Limits.Organization, c.org, now, scopeOrganization, "organisation")
+		}
+		if s.proven(a, c) {
+			return s.chargeKey(c, now)
+		}
+	}
+	return chargeOne(s.Limits.Address, s.Limits.address(c.Request), now, scopeAddress, "client address")
+}
+
+func (s *Server) chargeKey(c *call, now time.Time) error {
+	if err := chargeOne(s.Limits.Key, c.key.KeyID, now, scopeKey, "key"); err != nil {
+		return err
+	}
+	err := chargeOne(s.Limits.Organization, c.key.OrganizationID, now, scopeOrganization, "organisation")
+	if err != nil {
+		s.Limits.Key.Give(c.key.KeyID, now)
+	}
+	return err
+}
+
+func chargeOne[K comparable](l ratelimit.Lease[K], k K, now time.Time, sc scope, whose string) error {
+	if wait := l.Take(k, now); wait > 0 {
+		return tooMany(sc, whose, wait)
+	}
+	return nil
+}
+
+// proven says whether the request may be charged to the key that it names.
+// Readers' and admins' signatures were verified. A decision's is verified in
+// the TEE, and a second time here would cost as much as all the rest of the
+// control plane; but key ids are no secret, and whoever knows one mustn't be
+// able to use up its budget. So signatures are verified here while less than
+// half of the key's or its organisation's burst is left: the other half is
+// there for those who hold the key.
+func (s *Server) proven(a auth, c *call) bool {
+	if a != authDecision || c.proof.Auth == teelink.AuthBearer {
+		return true // a bearer token is looked up by its public key: whoever has it holds the key
+	}
+	now := s.Now()
+	if !s.Limits.Key.Low(c.key.KeyID, now) && !s.Limits.Organization.Low(c.key.OrganizationID, now) {
+		return true
+	}
+	p := &c.proof
+	claimed := authority.Request{Method: p.Method, Path: p.Path, Query: p.Query, Body: p.Body, Created: p.Created,
+		ID: p.RequestID, IdempotencyKey: p.IdempotencyKey, KeyID: c.key.KeyID}
+	_, err := claimed.Verify(c.key.VerifiedGrant.Credential, p.Proof, now)
+	return err == nil
+}
+
+// ours says that a failure is none of the caller's making.
+func ours(err error) bool {
+	var known *signing.Error
+	if !errors.As(err, &known) {
+		return true
+	}
+	status, _ := statusOf(known.Code)
+	return status >= http.StatusInternalServerError
+}
+
+// address returns the client's: of an IPv6 client the /64 network, since one
+// caller has all of that.
+func (l *Limits) address(r *http.Request) netip.Prefix {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Prefix{} // not TCP: all such share one
+	}
+	a := remote.Addr().Unmap()
+	if l.isProxy(a) {
+		a = l.forwarded(r, a)
+	}
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.WithZone("").Prefix(bits) // bits fit
+	return p
+}
+
+// forwarded reads X-Forwarded-For from the right, which is what trusted proxies
+// added. What stands to the left of an address that isn't one of them anybody
+// may have written.
+func (l *Limits) forwarded(r *http.Request, a netip.Addr) netip.Addr {
+	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(list) - 1; i >= 0 && l.isProxy(a); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(list[i]))
+		if err != nil {
+			break
+		}
+		a = next.Unmap().WithZone("")
+	}
+	return a
+}
+
+func (l *Limits) isProxy(a netip.Addr) bool {
+	for _, p := range l.Proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
