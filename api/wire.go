@@ -101,6 +101,8 @@ type Key struct {
 	KeyPrefix   string     `json:"key_prefix"`
 	Status      string     `json:"status"` // active, expired, revoked
 	GrantDigest string     `json:"grant_digest"`
+	Scope       string     `json:"scope"`     // full, read
+	AllowIPs    []string   `json:"allow_ips"` // networks, or "*"
 	CreatedAt   time.Time  `json:"created_at"`
 	ExpiresAt   time.Time  `json:"expires_at"`
 	RevokedAt   *time.Time `json:"revoked_at,omitempty"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	cfg := controlplane.Config{}
 	accept := ""
+	var proxies []string
 	c := &cobra.Command{Use: "serve", Short: "Run the control plane", Args: cobra.NoArgs,
 		Long: `Runs the control plane: the API in front of the TEE workload, with its database
 in a folder. It holds no secret and decides nothing; SIGTERM ends it after what
@@ -28,6 +30,13 @@ create' takes them: it talks to no other.`,
 			if cfg.Accept, err = parseTEEs(data, accept); err != nil {
 				return err
 			}
+			for _, s := range proxies {
+				n, err := netip.ParsePrefix(addressPrefix(s))
+				if err != nil {
+					return usagef("as in 10.0.0.0/8", "--trusted-proxy %q is no network", s)
+				}
+				cfg.TrustedProxies = append(cfg.TrustedProxies, n)
+			}
 			// JSON lines on standard error: nothing in them is secret.
 			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, nil))
 			cfg.Version = a.version
@@ -38,6 +47,7 @@ create' takes them: it talks to no other.`,
 	c.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:8420", "address of the API")
 	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
+	c.Flags().StringSliceVar(&proxies, "trusted-proxy", nil, "networks of proxies whose X-Forwarded-For is believed, as in 10.0.0.0/8")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
 	return c
 }

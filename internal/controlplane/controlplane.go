@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type Config struct {
 	TEEAddress       string          // host:port of the workload's link
 	Accept           []authority.TEE // reference values of the workload; required
 	OpenRegistration bool            // take new organisations from anybody
+	TrustedProxies   []netip.Prefix  // whose X-Forwarded-For is believed
 	Version          string
 	Log              *slog.Logger
 	// Ready is called once with the address, when the API listens.
@@ -79,7 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
 	srv := server.New(server.Args{
-		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
+		Store: st, Signing: sign, Link: link, Challenges: signing.NewChallenges(link), Networks: networks, Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version, TrustedProxies: cfg.TrustedProxies,
 		Org: &org.Service{Store: st, Link: link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	})
 	// Requests in work need link and committer, so these end last.

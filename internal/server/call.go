@@ -151,7 +151,7 @@ func (s *Server) identifyReader(c *call) error {
 		if !c.key.Bearer || token.Pin() != c.key.Genesis.Pin() {
 			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself")
 		}
-		return s.inForce(c.key)
+		return s.admitReader(c)
 	}
 	h, err := authority.ParseSignatureHeaders(c.Header)
 	if err != nil {
@@ -162,6 +162,14 @@ func (s *Server) identifyReader(c *call) error {
 	}
 	if _, err := c.signed(h).Verify(c.key.VerifiedGrant.Credential, h.Signature, s.Now()); err != nil {
 		return asError(err)
+	}
+	return s.admitReader(c)
+}
+
+// admitReader looks at what the grant of an authenticated reader says.
+func (s *Server) admitReader(c *call) error {
+	if err := s.admitAddress(c); err != nil {
+		return err
 	}
 	return s.inForce(c.key)
 }
@@ -230,7 +238,7 @@ func (s *Server) identifyDecision(c *call) error {
 			// be presented.
 			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself; sign the request (SDKs do, `sigil proxy` does for curl) or have the owner allow it")
 		}
-		return nil
+		return s.admitDecision(c)
 	}
 	h, err := authority.ParseSignatureHeaders(c.Header)
 	if err != nil {
@@ -239,8 +247,10 @@ func (s *Server) identifyDecision(c *call) error {
 	p.Auth, p.Proof = teelink.AuthSignature, h.Signature
 	p.RequestID, p.Created, p.IdempotencyKey = h.ID, h.Created, h.IdempotencyKey
 	c.id = h.ID
-	c.key, err = s.Signing.Key(c.ctx, h.KeyID)
-	return err
+	if c.key, err = s.Signing.Key(c.ctx, h.KeyID); err != nil {
+		return err
+	}
+	return s.admitDecision(c)
 }
 
 // bearer returns the token of an Authorization field, nil without one.

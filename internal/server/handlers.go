@@ -206,7 +206,11 @@ func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
 		return nil, err
 	}
 	k := &api.Key{ID: g.ID.String(), KeyID: g.KeyID, Name: v.Name, KeyPrefix: string(authority.SecretKey) + g.KeyID[:4], Status: "active",
-		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: g.Created, ExpiresAt: time.Unix(v.Expires, 0).UTC()}
+		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: g.Created, ExpiresAt: time.Unix(v.Expires, 0).UTC(),
+		Scope: string(authority.ScopeFull), AllowIPs: []string{authority.AnyIP}}
+	if v.Format == authority.FormatGrant2 {
+		k.Scope, k.AllowIPs = string(v.Scope), v.AllowIPs
+	}
 	if !s.Now().Before(k.ExpiresAt) {
 		k.Status = "expired"
 	}

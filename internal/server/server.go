@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // MaxBody bounds every request body.
 const MaxBody = 64 << 10
 
-// Args are the parts of a Server; all are required.
+// Args are the parts of a Server; all but TrustedProxies are required.
 type Args struct {
 	Store   store.Store
 	Signing *signing.Service
@@ -36,6 +37,10 @@ type Args struct {
 	Now        func() time.Time
 	NewID      func() canon.UUID
 	Version    string
+
+	// TrustedProxies are those whose X-Forwarded-For is believed; none: the
+	// caller's address is that of the connection.
+	TrustedProxies []netip.Prefix
 }
 
 // Server answers requests.

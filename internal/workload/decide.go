@@ -111,6 +111,8 @@ func (s *Service) authenticate(r *request) error {
 		return remote("key_expired", "the key expired at %s; create a new one", time.Unix(r.grant.Expires, 0).UTC().Format(time.RFC3339))
 	case unix < r.grant.NotBefore:
 		return remote("key_not_yet_valid", "the key is valid from %s", time.Unix(r.grant.NotBefore, 0).UTC().Format(time.RFC3339))
+	case !r.grant.MayDecide():
+		return remote("key_read_only", "the key's scope is to read; nothing is decided for it")
 	}
 	return nil
 }
