@@ -54,6 +54,19 @@ type Wallet struct {
 	Receipt     *ReceiptRef       `json:"receipt,omitempty"` // of its creation
 }
 
+// Batch is the reply to a request with items: what became of each, in the
+// order of the request.
+type Batch struct {
+	Items []BatchItem `json:"items"`
+}
+
+// BatchItem is what a request for the item alone would have been answered: a
+// status, and data or an error.
+type BatchItem struct {
+	Status int `json:"status"`
+	Envelope
+}
+
 // List is one page of items.
 type List[T any] struct {
 	Items  []T `json:"items"`

@@ -75,15 +75,17 @@ func (c *call) readAll(r io.Reader) ([]byte, error) {
 }
 
 // decode reads the body strictly into v, and says precisely what is wrong.
-func (c *call) decode(v any) error {
-	if !utf8.Valid(c.body) {
+func (c *call) decode(v any) error { return decodeObject(c.body, v) }
+
+func decodeObject(raw []byte, v any) error {
+	if !utf8.Valid(raw) {
 		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
 	}
 	// The decoder takes null for a struct without members.
-	if string(bytes.TrimSpace(c.body)) == "null" {
+	if string(bytes.TrimSpace(raw)) == "null" {
 		return refuse(api.CodeInvalidArgument, "the body is null, want an object")
 	}
-	err := json.Unmarshal(c.body, v, json.RejectUnknownMembers(true))
+	err := json.Unmarshal(raw, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {

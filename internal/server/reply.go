@@ -47,8 +47,8 @@ func statusOf(code api.Code) (int, bool) {
 	return http.StatusInternalServerError, false
 }
 
-// fail is the one place where errors become replies.
-func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
+// explain is the one place where errors become what a caller is told.
+func (s *Server) explain(id canon.UUID, err error) (api.Error, int) {
 	e := api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 	var known *signing.Error
 	var no *denied
@@ -70,6 +70,12 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
 			e = api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 		}
 	}
+	return e, status
+}
+
+// fail replies with an error.
+func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) {
+	e, status := s.explain(id, err)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

@@ -72,7 +72,8 @@ type route struct {
 }
 
 func routes() []route {
-	const short, long = 10 * time.Second, 20 * time.Second
+	// The longest is below the time that a reply may take (Serve).
+	const short, long, longest = 10 * time.Second, 20 * time.Second, 35 * time.Second
 	return []route{
 		{"GET", "/healthz", authNone, 0, short, (*Server).health},
 		{"GET", "/readyz", authNone, 0, short, (*Server).ready},
@@ -90,6 +91,8 @@ func routes() []route {
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
+		{"POST", "/v1/s2s/sign/batch", authDecision, MaxBody, long, (*Server).signBatch},
+		{"POST", "/v1/s2s/wallets/bulk", authDecision, MaxBody, longest, (*Server).createWallets},
 		{"GET", "/v1/receipts/{id}", authReader, 0, short, (*Server).getReceipt},
 	}
 }
@@ -102,10 +105,14 @@ func New(a Args) *Server {
 		methods[r.path] = append(methods[r.path], r.method)
 		s.mux.Handle(r.method+" "+r.path, s.handler(r))
 	}
+	// What fits no route by its method, by its path. These patterns stand
+	// apart, since one without a method and one with a wildcard can conflict.
+	paths := http.NewServeMux()
 	for pattern, allowed := range methods {
-		s.mux.Handle(pattern, s.wrongMethod(allowed))
+		paths.Handle(pattern, s.wrongMethod(allowed))
 	}
-	s.mux.Handle("/", s.notFound())
+	paths.Handle("/", s.notFound())
+	s.mux.Handle("/", paths)
 	return s
 }
 

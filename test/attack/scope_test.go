@@ -38,6 +38,11 @@ func TestReadKeyGetsNoDecision(t *testing.T) {
 // can, past all that the server looks at.
 func (s *scene) straight(t *testing.T, token *authority.Token, path, body string) (*teelink.Outcome, error) {
 	t.Helper()
+	return s.straightWith(t, token, path, body, func(*teelink.Decide) {})
+}
+
+func (s *scene) straightWith(t *testing.T, token *authority.Token, path, body string, edit func(*teelink.Decide)) (*teelink.Outcome, error) {
+	t.Helper()
 	c, err := s.Link.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -63,5 +68,6 @@ func (s *scene) straight(t *testing.T, token *authority.Token, path, body string
 	if path == workload.PathWallets {
 		d.Record = key.StateDigest
 	}
+	edit(d)
 	return c.Decide(t.Context(), d)
 }
