@@ -48,6 +48,8 @@ const (
 	CodeBearerNotAllowed   Code = "bearer_not_allowed"
 	CodeDocumentInvalid    Code = "document_invalid"
 	CodeRegistrationClosed Code = "registration_closed"
+	CodeKeyReadOnly        Code = "key_read_only"
+	CodeAddressNotAllowed  Code = "address_not_allowed"
 
 	// What the owner allows.
 	CodePolicyMethod  Code = "policy_method"
@@ -132,6 +134,8 @@ func Specs() []Spec {
 		{CodeBearerNotAllowed, unauthorized, "Sign the request, or have the owner allow bearer in the grant."},
 		{CodeDocumentInvalid, bad, "Make and sign the document with `sigil` or an SDK of this release."},
 		{CodeRegistrationClosed, forbidden, "Have the operator open registration."},
+		{CodeKeyReadOnly, forbidden, "The key's scope is to read; have the owner create one of scope full."},
+		{CodeAddressNotAllowed, forbidden, "Call from a network that the key's grant lists, or have the owner list this one."},
 		{CodePolicyMethod, forbidden, "The grant doesn't allow the method; have the owner grant it."},
 		{CodePolicyNetwork, forbidden, "The grant doesn't allow the network; have the owner grant it."},
 		{CodePolicyWallet, forbidden, "The grant doesn't allow the wallet; have the owner grant it."},

@@ -54,6 +54,19 @@ type Wallet struct {
 	Receipt     *ReceiptRef       `json:"receipt,omitempty"` // of its creation
 }
 
+// Batch is the reply to a request with items: what became of each, in the
+// order of the request.
+type Batch struct {
+	Items []BatchItem `json:"items"`
+}
+
+// BatchItem is what a request for the item alone would have been answered: a
+// status, and data or an error.
+type BatchItem struct {
+	Status int `json:"status"`
+	Envelope
+}
+
 // List is one page of items.
 type List[T any] struct {
 	Items  []T `json:"items"`
@@ -101,6 +114,8 @@ type Key struct {
 	KeyPrefix   string     `json:"key_prefix"`
 	Status      string     `json:"status"` // active, expired, revoked
 	GrantDigest string     `json:"grant_digest"`
+	Scope       string     `json:"scope"`     // full, read
+	AllowIPs    []string   `json:"allow_ips"` // networks, or "*"
 	CreatedAt   time.Time  `json:"created_at"`
 	ExpiresAt   time.Time  `json:"expires_at"`
 	RevokedAt   *time.Time `json:"revoked_at,omitempty"`

@@ -171,6 +171,12 @@ type NewKey struct {
 	// Bearer allows presenting the token itself, which passes through the
 	// control plane in clear. For at most 31 days and named wallets.
 	Bearer bool
+	// Scope is "full" ("" too) or "read". A key to read has empty lists.
+	Scope string
+	// AllowIPs are networks in CIDR notation that the control plane takes
+	// requests from; none: any. The workload can't see addresses, so this
+	// binds an honest control plane alone.
+	AllowIPs []string
 }
 
 // CreatedKey is a new secret key. Token is the only copy.
@@ -230,13 +236,14 @@ func (a *Admin) makeKey(g *authority.VerifiedGenesis, stateKey [32]byte, n NewKe
 		n.NotBefore = a.t.now()
 	}
 	public := token.PublicKey()
-	doc := &authority.Grant{
-		Format: authority.FormatGrant, OrganizationID: g.OrganizationID, Genesis: hex.EncodeToString(g.Digest[:]),
+	doc := authority.Grant{
+		OrganizationID: g.OrganizationID, Genesis: hex.EncodeToString(g.Digest[:]),
 		StateKey: hex.EncodeToString(stateKey[:]), GrantID: id, Name: n.Name, Credential: hex.EncodeToString(public[:]),
 		Bearer: n.Bearer, NotBefore: n.NotBefore.Unix(), Expires: n.Expires.Unix(),
+		Scope: authority.Scope(n.Scope), AllowIPs: n.AllowIPs,
 	}
 	doc.Policy.Wallets, doc.Policy.Networks, doc.Policy.Methods = n.Wallets, n.Networks, n.Methods
-	envelope, err := authority.SignEnvelope(authority.TypeGrant, doc, a.keys...)
+	envelope, err := authority.SignGrant(doc, a.keys...)
 	if err != nil {
 		return nil, err
 	}

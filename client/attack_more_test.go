@@ -133,7 +133,7 @@ func TestOddReplies(t *testing.T) {
 		"empty":           `{}`,
 		"error under 200": `{"data":{},"error":{"code":"x","message":"y"}}`,
 		"no JSON":         `ok`,
-		"large":           `{"data":{"x":"` + strings.Repeat("a", 5<<20) + `"},"error":null}`,
+		"large":           `{"data":{"x":"` + strings.Repeat("a", 17<<20) + `"},"error":null}`,
 		"duplicate":       `{"data":{},"data":{},"error":null}`,
 	} {
 		s.intercept(func(http.Handler) http.Handler {

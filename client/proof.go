@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"time"
 
@@ -92,10 +91,6 @@ type expected struct {
 // whose answer a repetition gets; the operation is the same then.
 func (x *expected) check(l *receipt.Leaf, now time.Time) (replayed bool, err error) {
 	r := x.root
-	var idempotency [32]byte
-	if x.call.IdempotencyKey != "" {
-		idempotency = sha256.Sum256([]byte(x.call.IdempotencyKey))
-	}
 	for _, f := range []struct {
 		field string
 		same  bool
@@ -112,7 +107,7 @@ func (x *expected) check(l *receipt.Leaf, now time.Time) (replayed bool, err err
 		{"wallet", l.Wallet == x.wallet},
 		{"network", l.Network == x.network},
 		{"method", l.Method == x.method},
-		{"idempotency_digest", l.IdempotencyDigest == idempotency},
+		{"idempotency_digest", l.IdempotencyDigest == x.call.idempotency()},
 		{"payload_digest", l.PayloadDigest == x.payload},
 		{"intent_digest", l.IntentDigest == x.intent},
 		{"output_digest", l.OutputDigest == x.output},
@@ -125,7 +120,7 @@ func (x *expected) check(l *receipt.Leaf, now time.Time) (replayed bool, err err
 }
 
 func (x *expected) checkRequest(l *receipt.Leaf, now time.Time) (replayed bool, err error) {
-	sameID, sameDigest := l.RequestID == x.call.ID, l.RequestDigest == x.call.Digest()
+	sameID, sameDigest := l.RequestID == x.call.requestID(), l.RequestDigest == x.call.Digest()
 	age := now.Sub(micros(l.Time))
 	switch {
 	case age < -maxAge:

@@ -189,7 +189,7 @@ func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt
 	if s.prepared != nil && s.refusal == nil {
 		x.payload, x.intent = sha256.Sum256(s.prepared.SignBytes), s.intent
 	} else { // what couldn't be decoded is named by the request's body
-		x.payload = sha256.Sum256(s.call.Body)
+		x.payload = sha256.Sum256(s.call.decided())
 	}
 	replayed, err := x.check(&rc.Leaf, s.c.t.now())
 	return rc, replayed, err

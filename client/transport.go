@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/receipt"
 )
 
 const (
@@ -25,9 +27,9 @@ const (
 	resendWithin = 50 * time.Second
 	maxAttempts  = 6
 	firstBackoff = 100 * time.Millisecond
-	// maxReply bounds a reply: a page of 200 wallets with certificates has
-	// about 300 kB.
-	maxReply = 4 << 20
+	// maxReply bounds a reply: 1,000 new wallets with certificates and
+	// receipts have about 4 MB.
+	maxReply = 16 << 20
 )
 
 // transport sends requests and reads the API's envelope. It trusts no reply.
@@ -83,6 +85,44 @@ type call struct {
 	authority.Request
 	header http.Header
 	made   time.Time
+
+	item     uint32 // one plus the index of a batch's item; 0: not one
+	itemBody []byte // as it stands in the body
+}
+
+// ofItem is the call for one of its items: the request is the whole one.
+func (c *call) ofItem(index int, body []byte) *call {
+	own := *c
+	own.item, own.itemBody = uint32(index)+1, body
+	return &own
+}
+
+// requestID is what the receipt has for it.
+func (c *call) requestID() canon.UUID {
+	if c.item == 0 {
+		return c.ID
+	}
+	return receipt.ItemRequestID(c.ID, c.item-1)
+}
+
+// idempotency is the receipt's digest of the Idempotency-Key.
+func (c *call) idempotency() [32]byte {
+	if c.IdempotencyKey == "" {
+		return [32]byte{}
+	}
+	d := sha256.Sum256([]byte(c.IdempotencyKey))
+	if c.item == 0 {
+		return d
+	}
+	return receipt.ItemIdempotency(d, c.item-1)
+}
+
+// decided is what the workload decides on: the body, or an item of it.
+func (c *call) decided() []byte {
+	if c.item == 0 {
+		return c.Body
+	}
+	return c.itemBody
 }
 
 // prepare makes a call; without a key it is unsigned.
@@ -183,6 +223,10 @@ func decodeReply(status int, requestID string, body []byte, out any) error {
 		}
 		return broken(CodeResponse, err, "HTTP %d isn't the API's JSON", status)
 	}
+	return decodeEnvelope(status, requestID, &e, out)
+}
+
+func decodeEnvelope(status int, requestID string, e *api.Envelope, out any) error {
 	switch {
 	case e.Error != nil && status >= 400 && e.Error.Code != "":
 		return &APIError{Status: status, Code: e.Error.Code, Message: e.Error.Message, RequestID: requestID, Details: nonNull(e.Error.Details)}

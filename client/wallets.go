@@ -56,6 +56,10 @@ type Wallets struct{ c *Client }
 // Wallets gives access to the organisation's wallets.
 func (c *Client) Wallets() Wallets { return Wallets{c} }
 
+type createBody struct {
+	Label string `json:"label,omitzero"`
+}
+
 // Create has the workload make a wallet with one key per curve.
 func (w Wallets) Create(ctx context.Context, n NewWallet) (*CreatedWallet, error) {
 	c := w.c
@@ -63,9 +67,7 @@ func (w Wallets) Create(ctx context.Context, n NewWallet) (*CreatedWallet, error
 	if err != nil {
 		return nil, err
 	}
-	body, err := canon.EncodeJSON(struct {
-		Label string `json:"label,omitzero"`
-	}{n.Label})
+	body, err := canon.EncodeJSON(createBody{n.Label})
 	if err != nil {
 		return nil, badArgument("Label", "%v", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +24,12 @@ type keyFlags struct {
 	wallets  []string
 	expires  string
 	bearer   bool
+	scope    string
+	allowIPs []string
 	out      string
 	print    bool
+
+	methodsGiven bool
 }
 
 func (a *app) keyCommand() *cobra.Command {
@@ -44,6 +49,8 @@ grant; keep the latter to revoke the key.`,
 	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, createWallet, or '*'")
 	c.Flags().StringVar(&f.expires, "expires", "90d", "life (90d, 12h) or end (2027-01-31, RFC 3339)")
 	c.Flags().BoolVar(&f.bearer, "bearer", false, "the key itself may be presented; it then passes through the control plane in clear")
+	c.Flags().StringVar(&f.scope, "scope", "full", "full, or read for a key that reads and never gets a decision")
+	c.Flags().StringSliceVar(&f.allowIPs, "allow-ip", nil, "networks that the control plane takes the key's requests from, as in 192.0.2.0/24 (default any)")
 	c.Flags().StringVar(&f.out, "out", "", "file for the secret key")
 	c.Flags().BoolVar(&f.print, "print", false, "print the secret key")
 	g.AddCommand(c, a.listKeysCommand(), a.revokeKeyCommand())
@@ -56,6 +63,10 @@ func (f *keyFlags) check() error {
 		return usagef("give --name NAME", "the key needs a name")
 	case f.out == "" && !f.print:
 		return usagef("give --out FILE, or --print to see the key", "there is no place for the secret key")
+	case f.scope == "read":
+		return f.checkRead()
+	case f.scope != "full":
+		return usagef("give --scope full or --scope read", "--scope %q is unknown", f.scope)
 	case slices.Contains(f.methods, policy.MethodCreateWallet) && len(f.methods) == 1:
 		return nil
 	case len(f.wallets) == 0 || len(f.networks) == 0:
@@ -64,9 +75,30 @@ func (f *keyFlags) check() error {
 	return nil
 }
 
+// checkRead refuses rights that a key to read can't use.
+func (f *keyFlags) checkRead() error {
+	if len(f.wallets)+len(f.networks) > 0 || f.methodsGiven {
+		return usagef("leave out --wallets, --networks and --methods", "a key to read signs nothing and reads all of the organisation")
+	}
+	f.methods = nil
+	return nil
+}
+
+// addressPrefix takes an address for the network of it alone.
+func addressPrefix(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()).String()
+	}
+	return s
+}
+
 func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
+	f.methodsGiven = c.Flags().Changed("methods")
 	if err := f.check(); err != nil {
 		return err
+	}
+	for i := range f.allowIPs {
+		f.allowIPs[i] = addressPrefix(f.allowIPs[i])
 	}
 	expires, err := parseExpiry(f.expires, a.now())
 	if err != nil {
@@ -97,7 +129,7 @@ func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
 		return create(grantFile, append(k.Grant, '\n'))
 	}
 	k, err := admin.CreateKey(c.Context(), p.Genesis, state, client.NewKey{Name: f.name, Wallets: f.wallets, Networks: f.networks,
-		Methods: f.methods, Expires: expires, Bearer: f.bearer}, save)
+		Methods: f.methods, Expires: expires, Bearer: f.bearer, Scope: f.scope, AllowIPs: f.allowIPs}, save)
 	if err != nil {
 		return err
 	}
@@ -163,9 +195,9 @@ func (a *app) listKeysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := [][]string{{"ID", "NAME", "KEY", "STATUS", "EXPIRES"}}
+			rows := [][]string{{"ID", "NAME", "KEY", "SCOPE", "FROM", "STATUS", "EXPIRES"}}
 			for _, k := range keys {
-				rows = append(rows, []string{k.ID, k.Name, k.KeyPrefix + "…", k.Status, k.ExpiresAt.Format(time.RFC3339)})
+				rows = append(rows, []string{k.ID, k.Name, k.KeyPrefix + "…", k.Scope, strings.Join(k.AllowIPs, ","), k.Status, k.ExpiresAt.Format(time.RFC3339)})
 			}
 			return a.print(map[string]any{"items": keys}, table(rows))
 		}}

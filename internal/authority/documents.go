@@ -15,6 +15,7 @@ import (
 const (
 	FormatGenesis    = "sigil.genesis.v1"
 	FormatGrant      = "sigil.grant.v1"
+	FormatGrant2     = "sigil.grant.v2"
 	FormatRevocation = "sigil.revocation.v1"
 )
 
@@ -185,6 +186,10 @@ type Grant struct {
 	NotBefore      int64         `json:"not_before"` // unix seconds
 	Expires        int64         `json:"expires"`    // unix seconds
 	Policy         policy.Policy `json:"policy"`
+
+	// Of version 2 alone; a grant of version 1 is full and names no addresses.
+	Scope    Scope    `json:"scope,omitzero"`
+	AllowIPs []string `json:"allow_ips,omitempty"` // networks in CIDR notation, or "*"
 }
 
 // maxBearerLife bounds grants whose token itself may be presented, in seconds.
@@ -203,7 +208,7 @@ type VerifiedGrant struct {
 // Time and revocation are the caller's to check.
 func VerifyGrant(envelope []byte, g *VerifiedGenesis) (*VerifiedGrant, error) {
 	v := &VerifiedGrant{Envelope: envelope}
-	o, err := openEnvelope(envelope, TypeGrant, &v.Grant)
+	o, err := openGrant(envelope, &v.Grant)
 	if err != nil {
 		return nil, err
 	}
@@ -225,8 +230,6 @@ func VerifyGrant(envelope []byte, g *VerifiedGenesis) (*VerifiedGrant, error) {
 
 func (v *Grant) check(g *VerifiedGenesis) error {
 	switch {
-	case v.Format != FormatGrant:
-		return refuse(CodeDocument, "format is %q, want %q", v.Format, FormatGrant)
 	case v.OrganizationID != g.OrganizationID || v.Genesis != hex.EncodeToString(g.Digest[:]):
 		return refuse(CodeDocument, "grant of another organisation or genesis")
 	case v.GrantID.IsZero():
@@ -238,6 +241,9 @@ func (v *Grant) check(g *VerifiedGenesis) error {
 	}
 	if err := v.Policy.Check(); err != nil {
 		return refuse(CodeDocument, "%v", err)
+	}
+	if err := v.checkScope(); err != nil {
+		return err
 	}
 	if v.Bearer && (v.Expires-v.NotBefore > maxBearerLife || slices.Contains(v.Policy.Wallets, policy.Any) ||
 		slices.Contains(v.Policy.Methods, policy.Any) || slices.Contains(v.Policy.Methods, policy.MethodCreateWallet)) {
@@ -317,7 +323,7 @@ func GenesisOf(envelope []byte) ([32]byte, error) {
 	}
 	var named string
 	switch e.PayloadType {
-	case TypeGrant:
+	case TypeGrant, TypeGrant2:
 		var v Grant
 		err = canon.DecodeJSON(payload, &v)
 		named = v.Genesis

@@ -19,6 +19,7 @@ const MaxEnvelope = 32 << 10
 const (
 	TypeGenesis    = "application/vnd.sigil.genesis.v1+json"
 	TypeGrant      = "application/vnd.sigil.grant.v1+json"
+	TypeGrant2     = "application/vnd.sigil.grant.v2+json"
 	TypeRevocation = "application/vnd.sigil.revocation.v1+json"
 )
 

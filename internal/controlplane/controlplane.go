@@ -147,7 +147,7 @@ func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
 	sign.SetMaxInFlight(cfg.MaxInFlight)
 	p.signing = sign
 	args := server.Args{
-		Store: st, Signing: sign, Link: p.link, Challenges: signing.NewChallenges(p.link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies),
+		Store: st, Signing: sign, Link: p.link, Challenges: signing.NewChallenges(p.link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), TrustedProxies: cfg.Proxies,
 		Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Link: p.link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	}

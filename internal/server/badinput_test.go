@@ -206,15 +206,19 @@ func (s *scene) badJSON(t *testing.T, r server.RouteForTest) {
 	}
 	// Members of this route's own: twice, and in another case.
 	member := map[string]string{"/v1/orgs": "genesis", "/v1/orgs/{org}/api-keys": "grant", "/v1/orgs/{org}/revocations": "revocation",
-		"/v1/s2s/wallets": "label", "/v1/s2s/sign": "network"}[r.Path]
+		"/v1/s2s/wallets": "label", "/v1/s2s/sign": "network", "/v1/s2s/sign/batch": "items", "/v1/s2s/wallets/bulk": "items"}[r.Path]
+	value := `"x"`
+	if member == "items" {
+		value = `[{}]`
+	}
 	if member == "" {
 		t.Errorf("the test doesn't know a member of %s", r.Path)
 	}
 	for b, want := range map[string]api.Code{
-		`{"` + member + `":"x","` + member + `":"x"}`: api.CodeDuplicateField,
-		`{"` + strings.ToUpper(member) + `":"x"}`:     api.CodeUnknownField,
-		`{"` + member + `":}`:                         api.CodeMalformedJSON,
-		`{"` + member + `":"x",}`:                     api.CodeMalformedJSON,
+		`{"` + member + `":` + value + `,"` + member + `":` + value + `}`: api.CodeDuplicateField,
+		`{"` + strings.ToUpper(member) + `":` + value + `}`:               api.CodeUnknownField,
+		`{"` + member + `":}`:               api.CodeMalformedJSON,
+		`{"` + member + `":` + value + `,}`: api.CodeMalformedJSON,
 	} {
 		s.refused(t, "body "+b, s.Request(s.token, r.Method, s.path(r), b), want)
 	}
@@ -279,11 +283,16 @@ func (s *scene) badSignature(t *testing.T, r server.RouteForTest) {
 
 // body is one that gets as far as the signature.
 func (s *scene) body(r server.RouteForTest) string {
+	sign := `{"wallet_id":"` + s.wallet.ID + `","network":"base","message":"hi"}`
 	switch {
 	case r.Method == "GET":
 		return ""
 	case strings.HasSuffix(r.Path, "/sign"):
-		return `{"wallet_id":"` + s.wallet.ID + `","network":"base","message":"hi"}`
+		return sign
+	case strings.HasSuffix(r.Path, "/batch"):
+		return `{"items":[` + sign + `,` + sign + `]}`
+	case strings.HasSuffix(r.Path, "/bulk"):
+		return `{"items":[{},{}]}`
 	}
 	return "{}"
 }

@@ -76,15 +76,17 @@ func (c *call) readAll(r io.Reader) ([]byte, error) {
 }
 
 // decode reads the body strictly into v, and says precisely what is wrong.
-func (c *call) decode(v any) error {
-	if !utf8.Valid(c.body) {
+func (c *call) decode(v any) error { return decodeObject(c.body, v) }
+
+func decodeObject(raw []byte, v any) error {
+	if !utf8.Valid(raw) {
 		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
 	}
 	// The decoder takes null for a struct without members.
-	if string(bytes.TrimSpace(c.body)) == "null" {
+	if string(bytes.TrimSpace(raw)) == "null" {
 		return refuse(api.CodeInvalidArgument, "the body is null, want an object")
 	}
-	err := json.Unmarshal(c.body, v, json.RejectUnknownMembers(true))
+	err := json.Unmarshal(raw, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -152,7 +154,7 @@ func (s *Server) identifyReader(c *call) error {
 		if !c.key.Bearer || token.Pin() != c.key.Genesis.Pin() {
 			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself")
 		}
-		return s.inForce(c.key)
+		return s.admitReader(c)
 	}
 	h, err := authority.ParseSignatureHeaders(c.Header)
 	if err != nil {
@@ -163,6 +165,14 @@ func (s *Server) identifyReader(c *call) error {
 	}
 	if _, err := c.signed(h).Verify(c.key.VerifiedGrant.Credential, h.Signature, s.Now()); err != nil {
 		return asError(err)
+	}
+	return s.admitReader(c)
+}
+
+// admitReader looks at what the grant of an authenticated reader says.
+func (s *Server) admitReader(c *call) error {
+	if err := s.admitAddress(c); err != nil {
+		return err
 	}
 	return s.inForce(c.key)
 }
@@ -234,7 +244,7 @@ func (s *Server) identifyDecision(c *call) error {
 			// be presented.
 			return refuse(api.CodeBearerNotAllowed, "the grant doesn't allow presenting the token itself; sign the request (SDKs do, `sigil proxy` does for curl) or have the owner allow it")
 		}
-		return nil
+		return s.admitDecision(c)
 	}
 	h, err := authority.ParseSignatureHeaders(c.Header)
 	if err != nil {
@@ -243,8 +253,10 @@ func (s *Server) identifyDecision(c *call) error {
 	p.Auth, p.Proof = teelink.AuthSignature, h.Signature
 	p.RequestID, p.Created, p.IdempotencyKey = h.ID, h.Created, h.IdempotencyKey
 	c.id = h.ID
-	c.key, err = s.Signing.Key(c.ctx, h.KeyID)
-	return err
+	if c.key, err = s.Signing.Key(c.ctx, h.KeyID); err != nil {
+		return err
+	}
+	return s.admitDecision(c)
 }
 
 // bearer returns the token of an Authorization field, nil without one.

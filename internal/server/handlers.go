@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -209,7 +210,11 @@ func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
 		return nil, err
 	}
 	k := &api.Key{ID: g.ID.String(), KeyID: g.KeyID, Name: v.Name, KeyPrefix: string(authority.SecretKey) + g.KeyID[:4], Status: "active",
-		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: g.Created, ExpiresAt: time.Unix(v.Expires, 0).UTC()}
+		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: g.Created, ExpiresAt: time.Unix(v.Expires, 0).UTC(),
+		Scope: string(authority.ScopeFull), AllowIPs: []string{authority.AnyIP}}
+	if v.Format == authority.FormatGrant2 {
+		k.Scope, k.AllowIPs = string(v.Scope), v.AllowIPs
+	}
 	if !s.Now().Before(k.ExpiresAt) {
 		k.Status = "expired"
 	}
@@ -316,21 +321,31 @@ type createWalletBody struct {
 }
 
 func (s *Server) createWallet(c *call) (reply, error) {
-	var body createWalletBody
-	if err := c.decode(&body); err != nil {
-		return reply{}, err
-	}
-	o, err := s.Signing.Decide(c.ctx, &signing.Call{Key: c.key, Label: body.Label, Request: c.proof})
+	out, err := s.create(c.ctx, &signing.Call{Key: c.key, Request: c.proof}, c.body)
 	if err != nil {
 		return reply{}, err
 	}
+	return ok(http.StatusCreated, out)
+}
+
+// create has a wallet made as a body, or an item of one, says.
+func (s *Server) create(ctx context.Context, call *signing.Call, raw []byte) (*api.Wallet, error) {
+	var body createWalletBody
+	if err := decodeObject(raw, &body); err != nil {
+		return nil, err
+	}
+	call.Label = body.Label
+	o, err := s.Signing.Decide(ctx, call)
+	if err != nil {
+		return nil, err
+	}
 	if err := deniedBy(o); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	out := wallet(o.Wallet)
 	ref := receiptRef(o)
 	out.Receipt = &ref
-	return ok(http.StatusCreated, out)
+	return out, nil
 }
 
 func receiptRef(o *signing.Outcome) api.ReceiptRef {
@@ -353,38 +368,48 @@ type signBody struct {
 }
 
 func (s *Server) sign(c *call) (reply, error) {
-	var body signBody
-	if err := c.decode(&body); err != nil {
+	out, err := s.signature(c.ctx, &signing.Call{Key: c.key, Request: c.proof}, c.body)
+	if err != nil {
 		return reply{}, err
 	}
+	return ok(http.StatusOK, out)
+}
+
+// signature has what a body, or an item of one, says signed.
+func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) (*api.Signature, error) {
+	var body signBody
+	if err := decodeObject(raw, &body); err != nil {
+		return nil, err
+	}
 	if body.Text == nil {
-		return reply{}, refuse(api.CodeInvalidArgument, "message is missing")
+		return nil, refuse(api.CodeInvalidArgument, "message is missing")
 	}
 	id, err := canon.ParseUUID(body.WalletID)
 	if err != nil {
-		return reply{}, refuse(api.CodeInvalidArgument, "wallet_id isn't a lower-case UUID")
+		return nil, refuse(api.CodeInvalidArgument, "wallet_id isn't a lower-case UUID")
 	}
 	n, known := s.Networks.Lookup(body.Network)
 	if !known {
-		return reply{}, refuse(api.CodeUnknownNetwork, "there is no network %.40q; GET /v1/networks lists them", body.Network)
+		return nil, refuse(api.CodeUnknownNetwork, "there is no network %.40q; GET /v1/networks lists them", body.Network)
 	}
-	w, err := s.Signing.Wallet(c.ctx, c.key.OrganizationID, id)
+	w, err := s.Signing.Wallet(ctx, call.Key.OrganizationID, id)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	publicKey, has := w.PublicKeys[n.Curve.String()]
 	if !has {
-		return reply{}, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
+		return nil, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
 	}
-	o, err := s.Signing.Decide(c.ctx, &signing.Call{Key: c.key, Wallet: w, Request: c.proof})
+	call.Wallet = w
+	o, err := s.Signing.Decide(ctx, call)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	if err := deniedBy(o); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	return ok(http.StatusOK, api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
-		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)})
+	return &api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
+		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)}, nil
 }
 
 func (s *Server) getReceipt(c *call) (reply, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -152,13 +151,9 @@ func ours(err error) bool {
 // address returns the client's: of an IPv6 client the /64 network, since one
 // caller has all of that.
 func (l *Limits) address(r *http.Request) netip.Prefix {
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
+	a, _ := clientAddress(r, l.Proxies) // where a proxy wrote none, the proxy's
+	if !a.IsValid() {
 		return netip.Prefix{} // not TCP: all such share one
-	}
-	a := remote.Addr().Unmap()
-	if l.isProxy(a) {
-		a = l.forwarded(r, a)
 	}
 	bits := a.BitLen()
 	if a.Is6() {
@@ -166,28 +161,4 @@ func (l *Limits) address(r *http.Request) netip.Prefix {
 	}
 	p, _ := a.WithZone("").Prefix(bits) // bits fit
 	return p
-}
-
-// forwarded reads X-Forwarded-For from the right, which is what trusted proxies
-// added. What stands to the left of an address that isn't one of them anybody
-// may have written.
-func (l *Limits) forwarded(r *http.Request, a netip.Addr) netip.Addr {
-	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(list) - 1; i >= 0 && l.isProxy(a); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(list[i]))
-		if err != nil {
-			break
-		}
-		a = next.Unmap().WithZone("")
-	}
-	return a
-}
-
-func (l *Limits) isProxy(a netip.Addr) bool {
-	for _, p := range l.Proxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }

@@ -78,8 +78,9 @@ func publicError(id canon.UUID, err error) api.Error {
 	return e
 }
 
-// fail is the one place where errors become replies. It returns the status.
-func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
+// explain is the one place where errors become what a caller is told. Defects
+// are logged.
+func (s *Server) explain(id canon.UUID, err error) (api.Error, int) {
 	e := publicError(id, err)
 	status, listed := statusOf(e.Code)
 	if !listed || e.Code == api.CodeInternal {
@@ -88,6 +89,12 @@ func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
 			e = api.Error{Code: api.CodeInternal, Message: "something went wrong on the server; report it with the request id " + id.String()}
 		}
 	}
+	return e, status
+}
+
+// fail replies with an error, and returns the status.
+func (s *Server) fail(w http.ResponseWriter, id canon.UUID, err error) int {
+	e, status := s.explain(id, err)
 	var known *signing.Error
 	errors.As(err, &known)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {

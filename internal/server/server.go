@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ import (
 // MaxBody bounds every request body.
 const MaxBody = 64 << 10
 
-// Args are the parts of a Server; all are required.
+// Args are the parts of a Server; all but TrustedProxies are required.
 type Args struct {
 	Store   store.Store
 	Signing *signing.Service
@@ -42,6 +43,10 @@ type Args struct {
 	MaxRequests int
 	// Observe, if set, is told of every answered request.
 	Observe func(*Event)
+
+	// TrustedProxies are those whose X-Forwarded-For is believed; none: the
+	// caller's address is that of the connection.
+	TrustedProxies []netip.Prefix
 }
 
 // DefaultMaxRequests holds 256 MiB of bodies at most.
@@ -80,7 +85,8 @@ type route struct {
 }
 
 func routes() []route {
-	const short, long = 10 * time.Second, 20 * time.Second
+	// The longest is below the time that a reply may take (Serve).
+	const short, long, longest = 10 * time.Second, 20 * time.Second, 35 * time.Second
 	return []route{
 		{"GET", "/healthz", authProbe, 0, short, (*Server).health},
 		{"GET", "/readyz", authProbe, 0, short, (*Server).ready},
@@ -98,6 +104,8 @@ func routes() []route {
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
+		{"POST", "/v1/s2s/sign/batch", authDecision, MaxBody, long, (*Server).signBatch},
+		{"POST", "/v1/s2s/wallets/bulk", authDecision, MaxBody, longest, (*Server).createWallets},
 		{"GET", "/v1/receipts/{id}", authReader, 0, short, (*Server).getReceipt},
 		{"GET", "/v1/log/checkpoint", authReader, 0, short, (*Server).checkpoint},
 		{"GET", "/v1/log/inclusion", authReader, 0, short, (*Server).inclusion},
@@ -118,10 +126,14 @@ func New(a Args) *Server {
 		methods[r.path] = append(methods[r.path], r.method)
 		s.mux.Handle(r.method+" "+r.path, s.handler(r))
 	}
+	// What fits no route by its method, by its path. These patterns stand
+	// apart, since one without a method and one with a wildcard can conflict.
+	paths := http.NewServeMux()
 	for pattern, allowed := range methods {
-		s.mux.Handle(pattern, s.wrongMethod(allowed))
+		paths.Handle(pattern, s.wrongMethod(allowed))
 	}
-	s.mux.Handle("/", s.notFound())
+	paths.Handle("/", s.notFound())
+	s.mux.Handle("/", paths)
 	return s
 }
 

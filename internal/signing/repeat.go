@@ -18,8 +18,7 @@ import (
 // earlier answers a request whose Idempotency-Key was used before. The caller
 // must prove itself: the answer goes to the holder of the key alone.
 func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
-	digest := sha256.Sum256([]byte(c.Request.IdempotencyKey))
-	d, err := s.store.DecisionByIdempotency(ctx, c.Key.KeyID, digest)
+	d, err := s.store.DecisionByIdempotency(ctx, c.Key.KeyID, c.idempotency())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -41,7 +40,7 @@ func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
 	if now := s.link.Now().Unix(); now >= c.Key.Expires || now < c.Key.NotBefore {
 		return nil, nil // the same
 	}
-	if leaf.PayloadDigest != sha256.Sum256(c.Request.Body) {
+	if leaf.PayloadDigest != sha256.Sum256(c.body()) {
 		return nil, refuse(api.CodeIdempotencyConflict, "the Idempotency-Key was used with another body")
 	}
 	return s.stored(ctx, d)
@@ -82,7 +81,7 @@ func (s *Service) conflict(ctx context.Context, c *Call, winner *store.Decision,
 	if err != nil {
 		return nil, err
 	}
-	if winner.RequestID == c.Request.RequestID {
+	if winner.RequestID == c.requestID() {
 		if old.RequestDigest != now.RequestDigest {
 			return nil, refuse(api.CodeRequestIDConflict, "the request id was used for another request")
 		}

@@ -227,6 +227,8 @@ type Call struct {
 	Wallet  *Wallet // nil: create one
 	Label   string  // of the wallet to create
 	Request teelink.Decide
+	// Item is the body's item that Request.Item names.
+	Item []byte
 }
 
 // Decide has the TEE decide the call and returns what is committed. The same
@@ -241,7 +243,7 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 			return out, err
 		}
 	}
-	forget := s.committer.expectLabel(labelKey{c.Key.KeyID, c.Request.RequestID}, c.Label)
+	forget := s.committer.expectLabel(labelKey{c.Key.KeyID, c.requestID()}, c.Label)
 	s.committer.asking.Add(1)
 	o, err := s.ask(ctx, c)
 	s.committer.asking.Add(-1)
@@ -312,12 +314,14 @@ func (s *Service) afterRefusal(ctx context.Context, c *Call, err error) (*Outcom
 	switch {
 	case errors.As(err, &refused):
 		if refused.Code == string(api.CodeClockSkew) {
-			d, derr := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.Request.RequestID)
+			d, derr := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.requestID())
 			if derr == nil {
 				return s.replay(ctx, c, d)
 			}
 		}
 		return nil, &Error{Code: api.Code(refused.Code), Message: refused.Message}
+	case errors.Is(err, teelink.ErrOldPeer):
+		return nil, refuse(api.CodeUnsupportedRequest, "the TEE workload is older than batches; send the items one by one")
 	case errors.Is(err, ErrUnavailable), errors.Is(err, teelink.ErrClosed):
 		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected; nothing was released")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

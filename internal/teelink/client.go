@@ -79,7 +79,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		NetDialer: &net.Dialer{KeepAlive: 15 * time.Second},
 		Config: &tls.Config{
 			MinVersion: tls.VersionTLS13,
-			NextProtos: []string{ALPN, ALPN1},
+			NextProtos: versions(),
 			// The certificate is self-signed: its key is authenticated by
 			// the attestation token, not by a certificate authority.
 			InsecureSkipVerify: true,
@@ -93,7 +93,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	state := conn.ConnectionState()
 	if len(state.PeerCertificates) != 1 || !knows(state.NegotiatedProtocol, OpHello) {
 		conn.Close()
-		return nil, fmt.Errorf("dial TEE at %s: peer speaks neither %s nor %s", cfg.Address, ALPN, ALPN1)
+		return nil, fmt.Errorf("dial TEE at %s: peer speaks none of %v", cfg.Address, versions())
 	}
 	c := &Client{
 		conn:    conn,
@@ -299,15 +299,22 @@ func (c *Client) Provision(ctx context.Context, genesis []byte) ([]byte, error) 
 	return DecodeProvisionReply(p)
 }
 
-// Decide has the workload decide and, if allowed, carry out one request. A
-// *RemoteError means that it was refused without a receipt; any other error
-// that the outcome is unknown.
+// Decide has the workload decide and, if allowed, carry out one request, or
+// one item of it. A *RemoteError means that it was refused without a receipt;
+// any other error that the outcome is unknown.
 func (c *Client) Decide(ctx context.Context, d *Decide) (*Outcome, error) {
+	op := OpDecide
+	if d.Item != 0 {
+		op = OpDecideItem
+	}
+	if !knows(c.version, op) {
+		return nil, ErrOldPeer
+	}
 	payload, err := d.Encode()
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.call(ctx, OpDecide, payload)
+	r, err := c.call(ctx, op, payload)
 	if err != nil {
 		return nil, err
 	}

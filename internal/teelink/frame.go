@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // MaxFrame bounds the length field of a frame: a body of 64 KiB, the largest
@@ -39,16 +40,21 @@ var ErrProtocol = errors.New("link protocol violation")
 // speaks all of them, and both use what the handshake chose: a control plane
 // and a workload needn't be updated together.
 const (
-	ALPN  = "sigil-link/2"
+	ALPN  = "sigil-link/3"
+	ALPN2 = "sigil-link/2" // without OpDecideItem
 	ALPN1 = "sigil-link/1" // without OpCheckpoint
 )
+
+func versions() []string { return []string{ALPN, ALPN2, ALPN1} }
 
 // knows reports whether a version has the operation.
 func knows(version string, op Op) bool {
 	switch op {
 	case OpHello, OpPut, OpDecide, OpProvision, OpAttest:
-		return version == ALPN || version == ALPN1
+		return slices.Contains(versions(), version)
 	case OpCheckpoint:
+		return version == ALPN || version == ALPN2
+	case OpDecideItem:
 		return version == ALPN
 	}
 	return false
@@ -58,7 +64,7 @@ func knows(version string, op Op) bool {
 type Op uint8
 
 // Operations; a reply is the request's op with the top bit set. OpBatch
-// answers any number of decide frames at once and carries id 0.
+// answers any number of decide and decide item frames at once and carries id 0.
 const (
 	OpHello          Op = 0x01
 	OpPut            Op = 0x02
@@ -66,6 +72,7 @@ const (
 	OpProvision      Op = 0x04
 	OpAttest         Op = 0x05
 	OpCheckpoint     Op = 0x06 // from version 2 on
+	OpDecideItem     Op = 0x07 // from version 3 on
 	OpHelloReply     Op = 0x81
 	OpPutReply       Op = 0x82
 	OpBatch          Op = 0x83

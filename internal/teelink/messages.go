@@ -15,11 +15,13 @@ const (
 	maxLeaf      = 4 << 10
 	maxResult    = 32 << 10
 	MaxItems     = 256
-	MaxObjects   = 16
-	maxMissing   = 8
-	maxState     = 8 << 10
-	maxExplain   = 512
-	maxCode      = 64
+	// MaxBatchItems bounds the items of one request.
+	MaxBatchItems = 1000
+	MaxObjects    = 16
+	maxMissing    = 8
+	maxState      = 8 << 10
+	maxExplain    = 512
+	maxCode       = 64
 )
 
 // ObjectKind says what a put object is.
@@ -121,20 +123,44 @@ type Decide struct {
 	IdempotencyKey string // "" = header absent
 	Proof          []byte // 64-byte Ed25519 signature, or the secret token
 	Body           []byte
+
+	// Item is one plus the index of the item of the body that is to be
+	// decided; 0 in a request that isn't a batch.
+	Item uint32
 }
 
-// Encode returns the payload.
+// Encode returns the payload of a decide frame or, with an Item, of a decide
+// item frame.
 func (d *Decide) Encode() ([]byte, error) {
-	return canon.NewWriter("", 256+len(d.Path)+len(d.Query)+len(d.Proof)+len(d.Body)).
-		Fixed(d.Genesis[:]).Fixed(d.Grant[:]).Fixed(d.Record[:]).U8(d.Auth).
+	w := canon.NewWriter("", 256+len(d.Path)+len(d.Query)+len(d.Proof)+len(d.Body))
+	if d.Item != 0 {
+		w.U32(d.Item - 1)
+	}
+	return w.Fixed(d.Genesis[:]).Fixed(d.Grant[:]).Fixed(d.Record[:]).U8(d.Auth).
 		Text(d.Method).Text(d.Path).Text(d.Query).U64(uint64(d.Created)).Fixed(d.RequestID[:]).
 		Text(d.IdempotencyKey).Bytes(d.Proof).Bytes(d.Body).Record()
 }
 
-// DecodeDecide reads the payload. Slices share memory with it.
-func DecodeDecide(p []byte) (*Decide, error) {
-	r := canon.NewReader("", p)
+// DecodeDecide reads the payload of a decide frame. Slices share memory with
+// it.
+func DecodeDecide(p []byte) (*Decide, error) { return decodeDecide(Frame{Op: OpDecide, Payload: p}) }
+
+// DecodeDecideItem reads the payload of a decide item frame. Slices share
+// memory with it.
+func DecodeDecideItem(p []byte) (*Decide, error) {
+	return decodeDecide(Frame{Op: OpDecideItem, Payload: p})
+}
+
+func decodeDecide(f Frame) (*Decide, error) {
+	r := canon.NewReader("", f.Payload)
 	d := &Decide{}
+	if f.Op == OpDecideItem {
+		index := r.U32()
+		if index >= MaxBatchItems {
+			r.Fail("item %d", index)
+		}
+		d.Item = index + 1
+	}
 	r.Fixed(d.Genesis[:])
 	r.Fixed(d.Grant[:])
 	r.Fixed(d.Record[:])

@@ -115,7 +115,7 @@ func (s *Server) serveLink(ctx context.Context, nc net.Conn) {
 	conn := tls.Server(nc, &tls.Config{
 		Certificates: []tls.Certificate{s.cfg.Certificate},
 		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{ALPN, ALPN1},
+		NextProtos:   versions(),
 		// Resumption would leave session secrets for no gain on one
 		// long-lived connection.
 		SessionTicketsDisabled: true,
@@ -228,8 +228,8 @@ func (ln *link) handle(ctx context.Context, j job) (it *Item, err error) {
 		defer cancel()
 	}
 	switch f.Op {
-	case OpDecide:
-		d, err := DecodeDecide(f.Payload)
+	case OpDecide, OpDecideItem:
+		d, err := decodeDecide(f)
 		if err != nil {
 			return nil, malformed(err)
 		}

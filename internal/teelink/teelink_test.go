@@ -298,6 +298,9 @@ func TestVersions(t *testing.T) {
 	if _, err := old.Checkpoint(t.Context(), &teelink.Checkpoint{}); !errors.Is(err, teelink.ErrOldPeer) {
 		t.Error(err)
 	}
+	if _, err := old.Decide(t.Context(), &teelink.Decide{Auth: teelink.AuthSignature, Item: 1}); !errors.Is(err, teelink.ErrOldPeer) {
+		t.Error(err)
+	}
 	if h, err := old.Hello(t.Context()); err != nil || h.Version != "old" {
 		t.Error(h, err)
 	}
@@ -333,6 +336,12 @@ func FuzzDecoders(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
+	d.Item = 7
+	item, err := d.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(item)
 	f.Add(teelink.EncodePut([]teelink.Object{{Kind: 1, Bytes: []byte("o")}}))
 	f.Add(teelink.HelloReply{Token: []byte("t")}.Encode())
 	f.Add((&teelink.Checkpoint{Previous: "p", Frontier: [][32]byte{{1}}, FromKnown: [][32]byte{{2}, {3}}, Leaves: [][32]byte{{4}}}).Encode())
@@ -342,6 +351,11 @@ func FuzzDecoders(f *testing.F) {
 		if d, err := teelink.DecodeDecide(in); err == nil {
 			if again, err := d.Encode(); err != nil || !bytes.Equal(again, in) {
 				t.Fatal("decide doesn't round-trip", err)
+			}
+		}
+		if d, err := teelink.DecodeDecideItem(in); err == nil {
+			if again, err := d.Encode(); err != nil || !bytes.Equal(again, in) {
+				t.Fatal("decide item doesn't round-trip", err)
 			}
 		}
 		if o, err := teelink.DecodePut(in); err == nil && !bytes.Equal(teelink.EncodePut(o), in) {

@@ -118,7 +118,53 @@ func grants() (file, error) {
 	}
 	f.bad("one of two signatures", "quorum", one)
 	f.bad("a genesis in its place", "type", g.Envelope)
-	return f, nil
+	err = secondGrants(&f, g)
+	return f, err
+}
+
+// secondGrants adds entries of a grant's version 2.
+func secondGrants(f *file, g *authority.VerifiedGenesis) error {
+	sample := sampleGrant(g)
+	sample.Format, sample.Scope, sample.Policy = authority.FormatGrant2, authority.ScopeRead, policy.Policy{}
+	sample.AllowIPs = []string{"192.0.2.0/24", "2001:db8::/32"}
+	for _, c := range []struct {
+		name, failure string // no failure: good
+		edit          func(*authority.Grant)
+	}{
+		{"version 2, to read from two networks", "", func(*authority.Grant) {}},
+		{"version 2, full from anywhere", "", func(v *authority.Grant) {
+			v.Scope, v.AllowIPs, v.Policy = authority.ScopeFull, []string{"*"}, sampleGrant(g).Policy
+		}},
+		{"version 2 with an unknown scope", "values", func(v *authority.Grant) { v.Scope = "write" }},
+		{"version 2 without a scope", "not canonical", func(v *authority.Grant) { v.Scope = "" }},
+		{"version 2 without networks", "not canonical", func(v *authority.Grant) { v.AllowIPs = nil }},
+		{"version 2 with an address for a network", "values", func(v *authority.Grant) { v.AllowIPs = []string{"192.0.2.1"} }},
+		{"version 2, star in company", "values", func(v *authority.Grant) { v.AllowIPs = []string{"*", "192.0.2.0/24"} }},
+		{"version 2, to read with a policy", "values", func(v *authority.Grant) { v.Policy = sampleGrant(g).Policy }},
+		{"version 2 that says version 1", "values", func(v *authority.Grant) { v.Format = authority.FormatGrant }},
+	} {
+		doc := sample
+		c.edit(&doc)
+		b, err := authority.SignEnvelope(authority.TypeGrant2, doc, key(3), key(4))
+		if err != nil {
+			return err
+		}
+		if c.failure != "" {
+			f.bad(c.name, c.failure, b)
+			continue
+		}
+		v, err := authority.VerifyGrant(b, g)
+		if err != nil {
+			return err
+		}
+		e := f.good(c.name, b, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
+		e.Context = map[string]any{"genesis": h(g.Envelope)}
+	}
+	mixed := sample
+	mixed.Format = authority.FormatGrant
+	b, err := authority.SignEnvelope(authority.TypeGrant, mixed, key(3), key(4))
+	f.bad("version 1 with a scope", "values", b)
+	return err
 }
 
 func revocations() (file, error) {

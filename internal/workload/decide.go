@@ -30,13 +30,19 @@ func (s *Service) Decide(ctx context.Context, d *teelink.Decide) (teelink.Item, 
 	if err := s.authenticate(r); err != nil {
 		return teelink.Item{}, asRemote(err)
 	}
+	if d.IdempotencyKey != "" {
+		r.idempotency = sha256.Sum256([]byte(d.IdempotencyKey))
+	}
 	if d.Query != "" {
 		return teelink.Item{}, remote("invalid_argument", "this route takes no query")
 	}
+	if err := s.takeItem(r); err != nil {
+		return teelink.Item{}, err
+	}
 	switch {
-	case d.Method == "POST" && d.Path == PathSign:
+	case d.Method == "POST" && (d.Path == PathSign || d.Path == PathSignBatch):
 		return s.decideSign(ctx, r)
-	case d.Method == "POST" && d.Path == PathWallets:
+	case d.Method == "POST" && (d.Path == PathWallets || d.Path == PathWalletsBulk):
 		return s.decideCreate(ctx, r)
 	}
 	return teelink.Item{}, remote("unsupported_request", "the TEE serves no %s %s", d.Method, d.Path)
@@ -44,8 +50,10 @@ func (s *Service) Decide(ctx context.Context, d *teelink.Decide) (teelink.Item, 
 
 // Routes that the workload decides on.
 const (
-	PathSign    = "/v1/s2s/sign"
-	PathWallets = "/v1/s2s/wallets"
+	PathSign        = "/v1/s2s/sign"
+	PathSignBatch   = "/v1/s2s/sign/batch"
+	PathWallets     = "/v1/s2s/wallets"
+	PathWalletsBulk = "/v1/s2s/wallets/bulk"
 )
 
 // request is one request on its way to a decision.
@@ -59,6 +67,8 @@ type request struct {
 	wallet  *wallet   // sign
 	state   *stateKey // create wallet
 	digest  [32]byte  // request digest
+
+	idempotency [32]byte // digest of the Idempotency-Key, zero without
 }
 
 // lookUp finds the objects that the request names, or says which are missing.
@@ -71,7 +81,7 @@ func (s *Service) lookUp(r *request) error {
 	if r.grant, ok = s.objects.grants.get(r.Grant); !ok {
 		gone = append(gone, r.Grant)
 	}
-	if r.Path == PathWallets {
+	if r.Path == PathWallets || r.Path == PathWalletsBulk {
 		r.state, ok = s.objects.states.get(r.Record)
 	} else {
 		r.wallet, ok = s.objects.wallets.get(r.Record)
@@ -111,6 +121,8 @@ func (s *Service) authenticate(r *request) error {
 		return remote("key_expired", "the key expired at %s; create a new one", time.Unix(r.grant.Expires, 0).UTC().Format(time.RFC3339))
 	case unix < r.grant.NotBefore:
 		return remote("key_not_yet_valid", "the key is valid from %s", time.Unix(r.grant.NotBefore, 0).UTC().Format(time.RFC3339))
+	case !r.grant.MayDecide():
+		return remote("key_read_only", "the key's scope is to read; nothing is decided for it")
 	}
 	return nil
 }
@@ -140,16 +152,12 @@ func asRemote(err error) error {
 
 // leaf starts the receipt of the request.
 func (r *request) leaf(kind receipt.Kind, method string) *receipt.Leaf {
-	l := &receipt.Leaf{
+	return &receipt.Leaf{
 		Kind: kind, Auth: receipt.Auth(r.Auth), Freshness: receipt.FreshnessNone,
 		Organization: r.genesis.OrganizationID, Genesis: r.Genesis, Grant: r.Grant, Credential: r.grant.Credential,
-		RequestID: r.RequestID, RequestDigest: r.digest,
+		RequestID: r.RequestID, RequestDigest: r.digest, IdempotencyDigest: r.idempotency,
 		Method: method, Release: r.release, Time: micros(r.now),
 	}
-	if r.IdempotencyKey != "" {
-		l.IdempotencyDigest = sha256.Sum256([]byte(r.IdempotencyKey))
-	}
-	return l
 }
 
 // deny finishes a leaf as a refusal.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/sealed"
@@ -30,6 +32,7 @@ type objects struct {
 	grants  *cache[*grant]
 	wallets *cache[*wallet]
 	states  *cache[*stateKey]
+	items   *cache[[]jsontext.Value] // of requests, by digest
 
 	mu      sync.Mutex // guards revoked
 	revoked map[[32]byte]struct{}
@@ -69,6 +72,7 @@ func newObjects() objects {
 		grants:  newCache[*grant](maxGrants),
 		wallets: newCache[*wallet](maxWallets),
 		states:  newCache[*stateKey](maxGenesis),
+		items:   newCache[[]jsontext.Value](maxItemLists),
 		revoked: map[[32]byte]struct{}{},
 	}
 }

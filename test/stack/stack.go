@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,6 +85,8 @@ type Options struct {
 	OnCommit func(decisions int, took time.Duration, err error)
 	// MaxRequests is the control plane's; default its own.
 	MaxRequests int
+	// TrustedProxies are the control plane's.
+	TrustedProxies []netip.Prefix
 }
 
 // Stack is a running one. It ends with the test.
@@ -273,7 +276,7 @@ func (s *Stack) startControlPlane(tee string) {
 	committer.ArchiveWith(s.Link.Archive)
 	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
-	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests,
+	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
 	if s.opt.WrapHandler != nil {
@@ -404,13 +407,13 @@ func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
 		s.t.Fatal(err)
 	}
 	pub := token.PublicKey()
-	doc := authority.Grant{Format: authority.FormatGrant, OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
+	doc := authority.Grant{OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
 		StateKey: hex.EncodeToString(o.State[:]), GrantID: id, Name: "backend", Credential: hex.EncodeToString(pub[:]),
 		NotBefore: s.Now().Unix() - 60, Expires: s.Now().Unix() + 86400, Policy: AllowAll()}
 	if edit != nil {
 		edit(&doc)
 	}
-	envelope, err := authority.SignEnvelope(authority.TypeGrant, doc, o.Admin)
+	envelope, err := authority.SignGrant(doc, o.Admin)
 	if err != nil {
 		s.t.Fatal(err)
 	}

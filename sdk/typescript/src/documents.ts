@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { FormatError, decodeUTF8, hex, integer, isUUID, list, members, parseCanonical, sha256, text, unbase64, unhex } from './canon.js';
 import { keyId, verifyEd25519 } from './keys.js';
 
@@ -31,8 +32,10 @@ export interface Grant {
 
 const typeGenesis = 'application/vnd.sigil.genesis.v1+json';
 const typeGrant = 'application/vnd.sigil.grant.v1+json';
+const typeGrant2 = 'application/vnd.sigil.grant.v2+json';
 
 interface Opened {
+  readonly type: string;
   readonly payload: string;
   readonly digest: Uint8Array;
   readonly pae: Uint8Array;
@@ -44,11 +47,12 @@ export function pae(type: string, payload: Uint8Array): Uint8Array {
   return new Uint8Array(Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `), payload]));
 }
 
-function open(envelope: string, type: string): Opened {
+function open(envelope: string, ...types: readonly string[]): Opened {
   const parsed = parseCanonical(envelope);
   if (Buffer.byteLength(envelope) > 32 << 10) throw new FormatError('envelope is too large');
   const e = members(parsed, ['payloadType', 'payload', 'signatures'], 'envelope');
-  if (e['payloadType'] !== type) throw new FormatError(`payload type is not ${type}`);
+  const type = text(e['payloadType'], 'payloadType');
+  if (!types.includes(type)) throw new FormatError(`payload type is not ${types.join(' or ')}`);
   const bytes = unbase64(text(e['payload'], 'payload'));
   const payload = decodeUTF8(bytes);
   const signatures = list(e['signatures'], 16, 'signatures').map((s) => {
@@ -56,7 +60,7 @@ function open(envelope: string, type: string): Opened {
     return { keyid: text(m['keyid'], 'keyid'), sig: text(m['sig'], 'sig') };
   });
   const encoded = pae(type, bytes);
-  return { payload, digest: sha256(encoded), pae: encoded, signatures };
+  return { type, payload, digest: sha256(encoded), pae: encoded, signatures };
 }
 
 /** Every signature is by a distinct admin and verifies, and there are enough. */
@@ -120,9 +124,11 @@ function tee(v: unknown): TEE {
 }
 
 export function verifyGrant(envelope: string, genesis: Genesis): Grant {
-  const o = open(envelope, typeGrant);
-  const v = members(parseCanonical(o.payload), ['format', 'organization_id', 'genesis', 'state_key', 'grant_id', 'name', 'credential', 'bearer', 'delegate', 'not_before', 'expires', 'policy'], 'grant');
-  if (v['format'] !== 'sigil.grant.v1') throw new FormatError('not a grant of this version');
+  const o = open(envelope, typeGrant, typeGrant2);
+  const second = o.type === typeGrant2;
+  const v = members(parseCanonical(o.payload), ['format', 'organization_id', 'genesis', 'state_key', 'grant_id', 'name', 'credential', 'bearer', 'delegate', 'not_before', 'expires', 'policy',
+    ...(second ? ['scope', 'allow_ips'] : [])], 'grant');
+  if (v['format'] !== (second ? 'sigil.grant.v2' : 'sigil.grant.v1')) throw new FormatError('not a grant of this version');
   if (v['organization_id'] !== genesis.organizationId || v['genesis'] !== hex(genesis.digest)) throw new FormatError('grant of another organisation or genesis');
   if (!isId(v['grant_id']) || typeof v['bearer'] !== 'boolean' || v['delegate'] !== false) throw new FormatError('grant_id, bearer or delegate are malformed');
   name(v['name']);
@@ -137,8 +143,24 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   if (v['bearer'] && (expires - notBefore > 31 * 86400 || wallets.includes('*') || methods.includes('*') || methods.includes('createWallet'))) {
     throw new FormatError('a bearer grant lives at most 31 days, names its wallets and methods, and creates no wallets');
   }
+  if (second) checkScope(v['scope'], v['allow_ips'], policy);
   requireQuorum(o, genesis.admins, genesis.quorum);
   return { credential: unhex(text(v['credential'], 'credential'), 32), stateKey: unhex(text(v['state_key'], 'state_key'), 32), digest: o.digest, notBefore, expires };
+}
+
+/** The members that version 2 of a grant adds. */
+function checkScope(scope: unknown, allowIPs: unknown, policy: Record<string, unknown>): void {
+  if (scope !== 'full' && scope !== 'read') throw new FormatError('the scope is unknown');
+  if (scope === 'read' && ['wallets', 'networks', 'methods'].some((k) => (policy[k] as unknown[]).length > 0)) throw new FormatError('a grant to read has an empty policy');
+  const networks = list(allowIPs, 64, 'allow_ips').map((s) => text(s, 'allow_ips'));
+  checkList(networks, 'allow_ips');
+  if (networks.length === 0 || !networks.every((n) => n === '*' || isNetwork(n))) throw new FormatError('allow_ips names something else than networks');
+}
+
+function isNetwork(s: string): boolean {
+  const [address = '', bits = '', ...rest] = s.split('/');
+  const family = isIP(address);
+  return rest.length === 0 && family !== 0 && !address.includes('%') && /^(0|[1-9][0-9]{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
 function checkList(v: unknown, what: string): void {
