@@ -73,14 +73,29 @@ func place(t testing.TB, opt Options) *Server {
 	return s
 }
 
-// run runs one of PostgreSQL's programs to its end.
-func (s *Server) run(program string, args ...string) {
+// run runs one of PostgreSQL's programs to its end and returns what it said.
+func (s *Server) run(program string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command(filepath.Join(s.bin, program), args...)
 	cmd.SysProcAttr, cmd.Dir = attributes(os.Geteuid() == 0), s.dir
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		s.t.Fatalf("%s: %v\n%s", program, err, out)
 	}
+	return string(out)
+}
+
+// Dump returns SQL, for Exec, that makes a schema with its rows.
+func (s *Server) Dump(database, schema string) string {
+	s.t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(s.run("pg_dump", "--inserts", "--no-comments", "-n", schema, "-d", s.DSN(Superuser, database))) {
+		// Comments, and commands of psql.
+		if line != "\n" && !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, "\\") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // Standby starts a copy that follows the server. It is called "standby" in
