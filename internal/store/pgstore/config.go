@@ -53,6 +53,7 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 5 * time.Second
 	}
+	c.DialFunc = dialer().DialContext
 	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	c.OnNotice = noteWarning
 	c.RuntimeParams["search_path"] = schema

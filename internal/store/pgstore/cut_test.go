@@ -227,6 +227,7 @@ func cuts(t *testing.T, server *pgtest.Server) {
 			})
 		}
 	}
+	t.Run("OthersRows", func(t *testing.T) { othersRows(t, s, &n) })
 	// The canary: a store that takes silence for failure, or for nothing.
 	careless := newScene(t, server, pgstore.Unsafe{Careless: true})
 	for _, name := range []string{"Commit", "CreateOrganization", "CreateGrant"} {
@@ -234,6 +235,64 @@ func cuts(t *testing.T, server *pgtest.Server) {
 			if _, faults := careless.cutEverywhere(t.Context(), operations()[name], kind, &n); len(faults) == 0 {
 				t.Errorf("%s %v: a store that doesn't look up what became of COMMIT isn't caught", name, kind)
 			}
+		}
+	}
+}
+
+// While the outcome of a write is in doubt, somebody else writes what
+// conflicts with it. That isn't mistaken for the own write.
+func othersRows(t *testing.T, s *scene, n *int) {
+	for name, c := range map[string]struct {
+		own, others func(n int) error
+	}{
+		"Commit": {
+			func(n int) error {
+				_, err := s.store.Commit(t.Context(), []store.CommitBatch{s.batch(n)})
+				return err
+			},
+			func(n int) error {
+				b := s.batch(n)
+				b.Batch.Signed = []byte("another")
+				_, err := s.direct.Commit(t.Context(), []store.CommitBatch{b})
+				return err
+			},
+		},
+		"CreateOrganization": {
+			func(n int) error { return s.store.CreateOrganization(t.Context(), s.organization(number(n, 6))) },
+			func(n int) error {
+				o := s.organization(number(n, 6))
+				o.State = []byte("another")
+				return s.direct.CreateOrganization(t.Context(), o)
+			},
+		},
+		"CreateGrant": {
+			func(n int) error { return s.store.CreateGrant(t.Context(), s.grant(n, 7)) },
+			func(n int) error {
+				g := s.grant(n, 7)
+				g.Digest[31] = 1
+				return s.direct.CreateGrant(t.Context(), g)
+			},
+		},
+	} {
+		doubts := 0
+		for k, fired := 1, true; fired; k++ {
+			*n += 1000
+			s.proxy.arm(k, cutBefore)
+			var others error
+			s.proxy.mu.Lock()
+			s.proxy.after = func() { others = c.others(*n) }
+			s.proxy.mu.Unlock()
+			err := c.own(*n)
+			if fired = s.proxy.disarm(); !fired {
+				continue
+			}
+			if others != nil || !errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrUnknown) {
+				t.Errorf("%s, statement %d: own %v, others %v", name, k, err, others)
+			}
+			doubts++
+		}
+		if doubts < 3 {
+			t.Errorf("%s: cut at %d statements only", name, doubts)
 		}
 	}
 }

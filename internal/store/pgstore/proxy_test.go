@@ -38,6 +38,7 @@ type proxy struct {
 	left  int        // statements until the cut; 0: none is planned
 	kind  cut
 	fired bool
+	after func() // runs after a cut of cutBefore, when the server has let go
 	open  []net.Conn
 }
 
@@ -152,8 +153,7 @@ func (p *proxy) forth(client, server net.Conn, swallow *sync.Mutex) error {
 				swallow.Lock()
 				switch kind {
 				case cutBefore:
-					_ = client.Close()
-					return server.Close()
+					return p.abandon(client, server)
 				case cutLate:
 					_ = client.Close()
 					time.Sleep(late)
@@ -168,6 +168,21 @@ func (p *proxy) forth(client, server net.Conn, swallow *sync.Mutex) error {
 		m, err = message(client, true)
 	}
 	return errors.Join(err, server.Close())
+}
+
+// abandon ends both connections, the server's first: when the client hears of
+// it, the transaction is over.
+func (p *proxy) abandon(client, server net.Conn) error {
+	err := server.Close()
+	p.mu.Lock()
+	f := p.after
+	p.after = nil
+	p.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	_ = client.Close()
+	return err
 }
 
 // message reads one message; the first of a connection has no type.
