@@ -63,6 +63,7 @@ func TestOnOneServer(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"deadlock_timeout=20ms"}})
 	for name, f := range map[string]func(*testing.T, *pgtest.Server){
 		"Migrations": migrations, "LeastPrivilege": leastPrivilege, "Replicas": replicas, "Cuts": cuts,
+		"Deadlock": deadlock,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, server) })
 	}
@@ -83,12 +84,12 @@ func migrations(t *testing.T, server *pgtest.Server) {
 	if _, err := pgstore.Migrate(ctx, app.DSN); err == nil {
 		t.Fatal("sigil_app may make tables")
 	}
-	// Two at once.
+	// Several at once.
 	files, err := os.ReadDir("migrations")
 	must(t, err)
 	newest := int64(len(files))
 	var group sync.WaitGroup
-	for range 2 {
+	for range 8 {
 		group.Go(func() {
 			if version, err := pgstore.Migrate(ctx, owner); err != nil || version != newest {
 				t.Errorf("version %d: %v", version, err)

@@ -78,10 +78,11 @@ func open(ctx context.Context, c Config, cfg *pgxpool.Config) (*Store, error) {
 		s.attempt = 10 * time.Second
 	}
 	s.Rows = sqlrows.New(s.db, s.write, fault)
-	if err := errors.Join(s.checkVersion(ctx)); err != nil {
-		return nil, errors.Join(err, s.Close())
+	err = s.checkVersion(ctx)
+	if err == nil {
+		err = s.checkRole(ctx)
 	}
-	if err := s.checkRole(ctx); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -137,15 +138,13 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Ready implements store.Store: connections are only made to a server that
-// takes writes, but one may have become a standby since.
+// Ready implements store.Store: a server answers, and takes writes.
 func (s *Store) Ready(ctx context.Context) error {
 	var readOnly string
 	if err := s.pool.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
 		return err
 	}
 	if readOnly != "off" {
-		s.pool.Reset()
 		return errors.New("the database takes no writes")
 	}
 	return nil

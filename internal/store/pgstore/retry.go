@@ -64,13 +64,6 @@ func judgeCode(code string, committing bool) verdict {
 	return final
 }
 
-// departed reports whether the other connections of the pool are as bad as the
-// one with this error.
-func departed(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "25006" || strings.HasPrefix(pg.Code, "57P"))
-}
-
 func exists(err error) bool {
 	var pg *pgconn.PgError
 	return errors.Is(err, store.ErrExists) || errors.As(err, &pg) && pg.Code == "23505"
@@ -115,9 +108,6 @@ func (s *Store) retry(ctx context.Context, once func(context.Context) (committin
 				return fmt.Errorf("%w: %w", store.ErrUnknown, err)
 			}
 			return fault(err)
-		}
-		if departed(err) {
-			s.pool.Reset()
 		}
 		select {
 		case <-time.After(wait):
