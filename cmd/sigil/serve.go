@@ -66,6 +66,8 @@ binds at the others within 5 seconds.`,
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
 	c.Flags().StringVar(&cfg.Metrics, "metrics", "", "address of Prometheus metrics, as in 127.0.0.1:9420 (default none)")
 	c.Flags().DurationVar(&cfg.Drain, "drain", 0, "how long to serve on after SIGTERM, not ready, for load balancers to notice")
+	c.Flags().StringVar(&cfg.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector for traces, as in http://127.0.0.1:4318 (default none)")
+	c.Flags().Float64Var(&cfg.OTLPSample, "otlp-sample", 0.01, "share of requests that are traced")
 	c.Flags().StringVar(&cfg.TLSCertificate, "tls-cert", "", "PEM file with the certificate chain of the API (default no TLS)")
 	c.Flags().StringVar(&cfg.TLSKey, "tls-key", "", "PEM file with its key; replaced files are taken within 10 s, or on SIGHUP")
 	c.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error; info has a line for each request")

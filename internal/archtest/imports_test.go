@@ -22,6 +22,7 @@ func ranks() map[string]int {
 		"internal/ratelimit":  0,
 		"internal/servercert": 0,
 		"internal/metrics":    0,
+		"internal/tracing":    0,
 
 		"internal/keys/vartime": 0, // arithmetic on public inputs
 

@@ -26,6 +26,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/pgstore"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
+	"github.com/sigilkeys/sigil/internal/tracing"
 )
 
 // Config says what to serve and where.
@@ -41,6 +42,8 @@ type Config struct {
 	MaxInFlight      int              // requests that wait for the TEE or are decided
 	Metrics          string           // host:port of Prometheus metrics; "": none
 	Drain            time.Duration    // how long it serves on, not ready, before it ends
+	OTLPEndpoint     string           // URL of an OpenTelemetry collector; "": no traces
+	OTLPSample       float64          // share of requests that are traced
 	TLSCertificate   string           // PEM file of the chain; "": no TLS
 	TLSKey           string           // PEM file of its key
 	TLSInterval      time.Duration    // between two looks at the files; default 10 s
@@ -116,6 +119,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := p.trace(ctx, &cfg); err != nil {
+		return err
+	}
+	defer p.endTraces(&cfg)
 	// Requests in work need link and committer, so these end last.
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
@@ -136,6 +143,7 @@ type parts struct {
 	signing   *signing.Service
 	server    *server.Server
 	metrics   *metrics.Metrics // nil: nobody asked for them
+	tracer    *tracing.Tracer  // nil: the same
 }
 
 func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
@@ -144,8 +152,8 @@ func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
 	p.committer.ArchiveWith(p.link.Archive)
 	p.sequencer = &ledger.Sequencer{Store: st, Signer: p.link, Log: cfg.Log}
 	sign := signing.NewService(st, p.link, p.committer, networks)
-	sign.SetMaxInFlight(cfg.MaxInFlight)
 	p.signing = sign
+	sign.SetMaxInFlight(cfg.MaxInFlight)
 	args := server.Args{
 		Store: st, Signing: sign, Link: p.link, Challenges: signing.NewChallenges(p.link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), TrustedProxies: cfg.Proxies,
 		Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/metrics"
 	"github.com/sigilkeys/sigil/internal/servercert"
+	"github.com/sigilkeys/sigil/internal/tracing"
 )
 
 // listen serves the API, and metrics beside it, until ctx ends.
@@ -74,5 +75,26 @@ func serveMetrics(ctx context.Context, l net.Listener, m *metrics.Metrics, log *
 	defer stopped()
 	if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		log.Error("metrics aren't served any more", "error", err)
+	}
+}
+
+// trace sends traces, if somebody asked for them.
+func (p *parts) trace(ctx context.Context, cfg *Config) error {
+	if cfg.OTLPEndpoint == "" {
+		return nil
+	}
+	var err error
+	p.tracer, err = tracing.New(ctx, tracing.Config{Endpoint: cfg.OTLPEndpoint, Sample: cfg.OTLPSample, Version: cfg.Version, Log: cfg.Log})
+	p.signing.TraceWith(p.tracer)
+	p.server.Tracer = p.tracer
+	return err
+}
+
+// endTraces sends what is left, if the collector takes it in time.
+func (p *parts) endTraces(cfg *Config) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.tracer.Close(ctx); err != nil {
+		cfg.Log.Warn("the last traces weren't sent", "error", err)
 	}
 }

@@ -45,9 +45,8 @@ func clientAddress(r *http.Request, proxies []netip.Prefix) (a netip.Addr, ok bo
 		return netip.Addr{}, false
 	}
 	a = peer.Addr().Unmap().WithZone("")
-	trusted := func(p netip.Prefix) bool { return p.Contains(a) }
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for slices.ContainsFunc(proxies, trusted) && len(hops) > 0 {
+	for trusted(proxies, a) && len(hops) > 0 {
 		last := strings.TrimSpace(hops[len(hops)-1])
 		hops = hops[:len(hops)-1]
 		if last == "" {
@@ -60,4 +59,8 @@ func clientAddress(r *http.Request, proxies []netip.Prefix) (a netip.Addr, ok bo
 		a = next.Unmap().WithZone("")
 	}
 	return a, true
+}
+
+func trusted(proxies []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }

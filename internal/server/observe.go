@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/tracing"
 )
 
 // Event is an answered request as logs and metrics see it. There is no place
@@ -72,6 +74,26 @@ func (s *Server) event(rt route, c *call, began time.Time, status int, err error
 		}
 	}
 	return e
+}
+
+// trace starts a request's span; probes have none.
+func (s *Server) trace(ctx context.Context, r *http.Request, rt route) (context.Context, *tracing.Span) {
+	if s.Tracer == nil || rt.auth == authProbe {
+		return ctx, nil
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	return s.Tracer.Server(ctx, r, rt.path, err == nil && trusted(s.TrustedProxies, remote.Addr().Unmap().WithZone("")))
+}
+
+func endSpan(span *tracing.Span, c *call, status int, err error) {
+	if span == nil {
+		return
+	}
+	code := ""
+	if err != nil {
+		code = string(publicError(c.id, err).Code)
+	}
+	span.EndRequest(status, code, c.id.String())
 }
 
 // guarded runs a route. A panic is a defect: its caller gets an error with the

@@ -19,6 +19,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/tracing"
 )
 
 // MaxBody bounds every request body.
@@ -47,6 +48,8 @@ type Args struct {
 	// TrustedProxies are those whose X-Forwarded-For is believed; none: the
 	// caller's address is that of the connection.
 	TrustedProxies []netip.Prefix
+	// Tracer traces requests; nil: none.
+	Tracer *tracing.Tracer
 }
 
 // DefaultMaxRequests holds 256 MiB of bodies at most.
@@ -174,10 +177,12 @@ func (s *Server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 		defer cancel()
+		ctx, span := s.trace(ctx, r, rt)
 		c, began := &call{Request: r, ctx: ctx, id: s.NewID()}, s.Now()
 		out, err := s.guarded(rt, c, w)
 		if err != nil {
 			out.status = s.fail(w, c.id, err)
+			endSpan(span, c, out.status, err)
 			s.observe(s.event(rt, c, began, out.status, err), rt.auth == authProbe)
 			return
 		}
@@ -189,6 +194,7 @@ func (s *Server) handler(rt route) http.Handler {
 		if _, err := w.Write(out.body); err != nil {
 			s.Log.Debug("client went away", "request", c.id.String())
 		}
+		endSpan(span, c, out.status, nil)
 		s.observe(s.event(rt, c, began, out.status, nil), rt.auth == authProbe)
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/tracing"
 	"github.com/sigilkeys/sigil/receipt"
 )
 
@@ -41,6 +42,7 @@ type Service struct {
 	committer *Committer
 	networks  *chain.Registry
 	queue     queue
+	tracer    *tracing.Tracer
 
 	mu        sync.RWMutex // guards the fields below
 	keys      map[string]*Key
@@ -231,9 +233,7 @@ type Call struct {
 	Item []byte
 }
 
-// Decide has the TEE decide the call and returns what is committed. The same
-// request again gets the same outcome.
-func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
+func (s *Service) decide(ctx context.Context, c *Call) (*Outcome, error) {
 	if err := s.queue.enter(c.Key.OrganizationID); err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	}
 	forget := s.committer.expectLabel(labelKey{c.Key.KeyID, c.requestID()}, c.Label)
 	s.committer.asking.Add(1)
-	o, err := s.ask(ctx, c)
+	o, err := s.askTraced(ctx, c)
 	s.committer.asking.Add(-1)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -261,9 +261,7 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 	if !ok {
 		return nil, errors.New("a batch without a ticket")
 	}
-	select {
-	case <-t.done:
-	case <-ctx.Done():
+	if s.wait(ctx, t) != nil {
 		return nil, refuse(api.CodeDeadlineExceeded, "the decision wasn't recorded in time; send the same request again")
 	}
 	forget() // if the batch made no wallet

@@ -42,6 +42,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/tracing"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
 )
@@ -81,6 +82,8 @@ type Options struct {
 	Log *slog.Logger
 	// Limits are the control plane's; default none.
 	Limits *server.Limits
+	// Tracer is the control plane's; default none.
+	Tracer *tracing.Tracer
 	// OnCommit, if set, is told of the control plane's transactions.
 	OnCommit func(decisions int, took time.Duration, err error)
 	// MaxRequests is the control plane's; default its own.
@@ -276,7 +279,9 @@ func (s *Stack) startControlPlane(tee string) {
 	committer.ArchiveWith(s.Link.Archive)
 	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
-	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
+	s.Signing.TraceWith(s.opt.Tracer)
+	var handler http.Handler = server.New(server.Args{Tracer: s.opt.Tracer,
+		Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
 	if s.opt.WrapHandler != nil {
