@@ -16,7 +16,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sigilkeys/sigil/api"
-	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/tracing"
 	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
