@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/sigilkeys/sigil/attest"
@@ -77,9 +75,15 @@ type Audit struct {
 	seen     map[canon.UUID]struct{}
 	roots    map[uint64][32]byte // of the earlier notes, by size
 	frontier receipt.Frontier
-	batches  map[[32]byte]map[uint64][32]byte // instance, number: digest of the signed batch
+	batches  map[[32]byte]*instanceBatches // by instance key
 	line     int
 	report   AuditReport
+}
+
+// instanceBatches are the signed batches of one instance, by number.
+type instanceBatches struct {
+	at      int // in the report
+	digests map[uint64][32]byte
 }
 
 // AuditReport sums up a verified ledger.
@@ -99,23 +103,27 @@ type AuditReport struct {
 	Extends       []uint64        `json:"extends"` // sizes of the earlier checkpoints
 }
 
-// AuditInstance is what a ledger holds of one workload instance. Batches that
-// are missing between First and Last have decisions of other organisations
-// alone, or were lost before they were stored: nothing of those was released.
+// AuditInstance is what a ledger holds of one workload instance. What is missing
+// between First and Last, and Others in the batches that are there, are the
+// decisions of other organisations, those that lost to an earlier decision on
+// the same request id or Idempotency-Key, and those that a crash took before
+// they were stored: or somebody hides them. Where a deployment has one
+// organisation, both are few.
 type AuditInstance struct {
 	InstanceKey string `json:"instance_key"` // hex
 	Release     string `json:"release"`
 	First       uint64 `json:"first_batch"`
 	Last        uint64 `json:"last_batch"`
 	Batches     uint64 `json:"batches"`
-	Missing     uint64 `json:"missing"`
+	Missing     uint64 `json:"missing_batches"`
+	Others      uint64 `json:"other_decisions"` // in the batches that are there
 }
 
 // NewAudit starts an audit for the organisation with that genesis digest. The
 // ledger must extend the earlier checkpoints, if any are given.
 func NewAudit(genesisDigest [32]byte, earlier ...string) *Audit {
 	return &Audit{trusted: genesisDigest, earlier: earlier, grants: map[[32]byte]*authority.VerifiedGrant{}, evidence: map[[32]byte]attest.Evidence{},
-		spans: map[evidenceUse]*evidenceSpan{}, seen: map[canon.UUID]struct{}{}, roots: map[uint64][32]byte{}, batches: map[[32]byte]map[uint64][32]byte{}}
+		spans: map[evidenceUse]*evidenceSpan{}, seen: map[canon.UUID]struct{}{}, roots: map[uint64][32]byte{}, batches: map[[32]byte]*instanceBatches{}}
 }
 
 // Line verifies the next line. The error is an *AuditError.
@@ -289,30 +297,33 @@ func (a *Audit) count(rc *Receipt, proof *receipt.Receipt) error {
 	default:
 		r.Signed++
 	}
+	return a.countBatch(rc, sha256.Sum256(proof.Batch))
+}
+
+// countBatch adds an entry's batch to the report.
+func (a *Audit) countBatch(rc *Receipt, digest [32]byte) error {
 	b := &rc.Batch
-	numbers := a.batches[b.InstanceKey]
-	if numbers == nil {
-		numbers = map[uint64][32]byte{}
-		a.batches[b.InstanceKey] = numbers
-		r.Instances = append(r.Instances, AuditInstance{InstanceKey: hex.EncodeToString(b.InstanceKey[:]), Release: rc.Attested.Release, First: b.Number, Last: b.Number})
+	known := a.batches[b.InstanceKey]
+	if known == nil {
+		known = &instanceBatches{at: len(a.report.Instances), digests: map[uint64][32]byte{}}
+		a.batches[b.InstanceKey] = known
+		a.report.Instances = append(a.report.Instances, AuditInstance{InstanceKey: hex.EncodeToString(b.InstanceKey[:]), Release: rc.Attested.Release, First: b.Number, Last: b.Number})
 	}
-	digest := sha256.Sum256(proof.Batch)
-	if old, has := numbers[b.Number]; has {
+	in := &a.report.Instances[known.at]
+	if old, has := known.digests[b.Number]; has {
 		if old != digest {
 			return broken(CodeBatch, nil, "the instance signed two batches of number %d", b.Number)
 		}
+		in.Others--
 		return nil
 	}
-	numbers[b.Number] = digest
-	if before, has := numbers[b.Number-1]; has && before != b.Previous {
+	known.digests[b.Number] = digest
+	if before, has := known.digests[b.Number-1]; has && before != b.Previous {
 		return broken(CodeBatch, nil, "batch %d doesn't follow batch %d of the same instance", b.Number, b.Number-1)
 	}
-	i := slices.IndexFunc(r.Instances, func(x AuditInstance) bool {
-		return strings.EqualFold(x.InstanceKey, hex.EncodeToString(b.InstanceKey[:]))
-	})
-	in := &r.Instances[i]
 	in.First, in.Last, in.Batches = min(in.First, b.Number), max(in.Last, b.Number), in.Batches+1
 	in.Missing = in.Last - in.First + 1 - in.Batches
+	in.Others += uint64(b.Count) - 1
 	return nil
 }
 

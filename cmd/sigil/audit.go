@@ -162,7 +162,7 @@ func (a *app) printAudit(r *client.AuditReport, rows [][]string) error {
 		{"from", r.First.Format(day)}, {"to", r.Last.Format(day)}, {"root", r.Root},
 	}...)
 	for _, i := range r.Instances {
-		rows = append(rows, []string{"instance", fmt.Sprintf("%s…  batches %d to %d, %d not in this ledger, release %s", i.InstanceKey[:16], i.First, i.Last, i.Missing, i.Release)})
+		rows = append(rows, []string{"instance", fmt.Sprintf("%s…  batches %d to %d; not in this ledger: %d of them, and %d decisions in the others; release %s", i.InstanceKey[:16], i.First, i.Last, i.Missing, i.Others, i.Release)})
 	}
 	for _, size := range r.Extends {
 		rows = append(rows, []string{"contains", fmt.Sprintf("the checkpoint of %d entries", size)})

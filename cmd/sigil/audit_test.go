@@ -121,6 +121,13 @@ func TestAudit(t *testing.T) {
 	if !strings.Contains(out, "the checkpoint of 7 entries") || !strings.Contains(out, "11 entries") {
 		t.Error(out)
 	}
+	var summary struct {
+		Ledger client.AuditReport `json:"ledger"`
+	}
+	check(t, json.Unmarshal([]byte(must("verify", s.path("ledger.jsonl"), "--genesis-digest", digestText(s.org.GenesisDigest), "--json")), &summary))
+	if in := summary.Ledger.Instances; len(in) != 1 || in[0].Missing != 0 || in[0].Others != 0 || in[0].First != 1 {
+		t.Errorf("a sole organisation's ledger has gaps: %+v", in)
+	}
 	if code, _, errOut := s.run("verify", s.path("ledger.jsonl"), "--genesis-digest", strings.Repeat("0", 64), "--json"); code != exitUnverified || !strings.Contains(errOut, "pin_mismatch") {
 		t.Error(code, errOut)
 	}
