@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,7 +160,12 @@ func (t *transport) once(ctx context.Context, c *call, out any) (wait time.Durat
 	}
 	err = decodeReply(reply.StatusCode, reply.Header.Get("Sigil-Request-Id"), body, out)
 	if reply.StatusCode == http.StatusTooManyRequests || reply.StatusCode == http.StatusServiceUnavailable {
-		return retryAfter(reply.Header), err
+		wait = retryAfter(reply.Header)
+		var refused *APIError
+		if errors.As(err, &refused) {
+			refused.RetryAfter = wait
+		}
+		return wait, err
 	}
 	return -1, err
 }
