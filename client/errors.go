@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/attest/confspace"
@@ -102,6 +103,10 @@ type APIError struct {
 	RequestID string          // Sigil-Request-Id of the reply, "" if it had none
 	Details   json.RawMessage // the error's details as sent, may be nil
 	Receipt   *Receipt        // verified receipt of a denial, nil without
+	// RetryAfter is when the service wants to be asked again, of 429 and 503;
+	// the client has waited so already, as often as the request stayed young
+	// enough to be taken.
+	RetryAfter time.Duration
 }
 
 // Error implements error.

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -199,7 +200,12 @@ func (t *transport) once(ctx context.Context, c *call, out any) (wait time.Durat
 	}
 	err = decodeReply(reply.StatusCode, reply.Header.Get("Sigil-Request-Id"), body, out)
 	if reply.StatusCode == http.StatusTooManyRequests || reply.StatusCode == http.StatusServiceUnavailable {
-		return retryAfter(reply.Header), err
+		wait = retryAfter(reply.Header)
+		var refused *APIError
+		if errors.As(err, &refused) {
+			refused.RetryAfter = wait
+		}
+		return wait, err
 	}
 	return -1, err
 }

@@ -76,6 +76,10 @@ func TestResend(t *testing.T) {
 		c := must(client.New(client.Config{BaseURL: s.url, SecretKey: s.secret, Now: s.clock.now,
 			Sleep: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}))(t)
 		_, err := c.Sign(t.Context(), s.request())
+		var refused *client.APIError
+		if name == "429 too long" && (!errors.As(err, &refused) || refused.RetryAfter != 50*time.Second) {
+			t.Errorf("%s: the error doesn't say when: %v", name, err)
+		}
 		if (err == nil) != a.ok || len(x.seen) != a.sent || !slices.Equal(waits, a.waits) {
 			t.Errorf("%s: %v, sent %d, waited %v", name, err, len(x.seen), waits)
 		}

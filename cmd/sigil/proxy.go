@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -150,6 +151,9 @@ func replyForwardError(w http.ResponseWriter, err error) {
 	case errors.As(err, &e):
 		if e.RequestID != "" {
 			w.Header().Set("Sigil-Request-Id", e.RequestID)
+		}
+		if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.RetryAfter.Seconds()))))
 		}
 		if e.Receipt != nil {
 			w.Header().Set("Sigil-Verified", "true")

@@ -64,6 +64,24 @@ func TestProxyRefusesWebPages(t *testing.T) {
 	}
 }
 
+// Who retries through the proxy waits as the service asks.
+func TestProxyRetryAfter(t *testing.T) {
+	for _, c := range []struct {
+		err  *client.APIError
+		want string
+	}{
+		{&client.APIError{Status: 429, Code: "rate_limited", RetryAfter: 70 * time.Second}, "70"},
+		{&client.APIError{Status: 503, Code: "tee_unavailable"}, "1"},
+		{&client.APIError{Status: 403, Code: "policy_wallet"}, ""},
+	} {
+		w := httptest.NewRecorder()
+		replyForwardError(w, c.err)
+		if got := w.Header().Get("Retry-After"); got != c.want || w.Code != c.err.Status {
+			t.Errorf("%s: %d, Retry-After %q, want %q", c.err.Code, w.Code, got, c.want)
+		}
+	}
+}
+
 func TestProxyErrors(t *testing.T) {
 	for code, c := range map[string]struct {
 		err    error
