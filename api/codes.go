@@ -30,6 +30,7 @@ const (
 	CodeMessageIsTransaction Code = "message_is_transaction"
 	CodeMessageIsDigest      Code = "message_is_digest"
 	CodeWalletNotFound       Code = "wallet_not_found"
+	CodeWalletArchived       Code = "wallet_archived"
 	CodeReceiptNotFound      Code = "receipt_not_found"
 	CodeEvidenceNotFound     Code = "evidence_not_found"
 	CodeOrganizationNotFound Code = "organization_not_found"
@@ -114,6 +115,7 @@ func Specs() []Spec {
 		{CodeMessageIsTransaction, forbidden, "Transactions are never signed as messages."},
 		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
+		{CodeWalletArchived, conflict, "Take the wallet back from the archive (PATCH archived: false), or use another."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
 		{CodeEvidenceNotFound, missing, "Check the digest: it is that of a statement, as batches name it."},
 		{CodeOrganizationNotFound, missing, "Check the organisation id."},

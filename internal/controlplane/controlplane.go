@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	committer := signing.NewCommitter(st, cfg.Log)
+	committer := signing.NewCommitter(st, networks, cfg.Log)
 	link := &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: committer.Add, Log: cfg.Log, Now: time.Now}
 	committer.ArchiveWith(link.Archive)
 	sign := signing.NewService(st, link, committer, networks)
@@ -89,6 +89,11 @@ func Run(ctx context.Context, cfg Config) error {
 	var background sync.WaitGroup
 	background.Go(func() { committer.Run(bctx) })
 	background.Go(func() { link.Run(bctx) })
+	background.Go(func() {
+		if err := sign.ListAddresses(bctx); err != nil && bctx.Err() == nil {
+			cfg.Log.Warn("wallets of an older release aren't found by their addresses yet", "error", err)
+		}
+	})
 	sequencer := &ledger.Sequencer{Store: st, Signer: link, Log: cfg.Log}
 	background.Go(func() { sequencer.Run(bctx) })
 	defer background.Wait()

@@ -76,7 +76,13 @@ type Wallet struct {
 	// Addresses by network, and public keys by curve in hex.
 	Addresses  map[string]string
 	PublicKeys map[string]string
+
+	loaded time.Time
 }
+
+// maxWalletAge is how long a cached wallet may lag behind a label or an archive
+// that another control plane has set.
+const maxWalletAge = time.Minute
 
 // maxCached bounds each of the two maps.
 const maxCached = 100_000
@@ -150,7 +156,8 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	s.mu.RLock()
 	w := s.wallets[id]
 	s.mu.RUnlock()
-	if w != nil && w.Organization == org {
+	now := s.link.Now()
+	if w != nil && w.Organization == org && now.Sub(w.loaded) < maxWalletAge {
 		return w, nil
 	}
 	row, err := s.store.Wallet(ctx, org, id)
@@ -168,6 +175,7 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	if len(s.wallets) >= maxCached {
 		clear(s.wallets)
 	}
+	w.loaded = now
 	s.wallets[id] = w
 	return w, nil
 }

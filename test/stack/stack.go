@@ -244,7 +244,7 @@ func (s *Stack) startControlPlane(tee string) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	committer := signing.NewCommitter(s.Store, log)
+	committer := signing.NewCommitter(s.Store, s.Networks, log)
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
@@ -400,7 +400,7 @@ func (s *Stack) Request(token *authority.Token, method, path, body string) *http
 		s.t.Fatal(err)
 	}
 	req.Header = h
-	if method == "POST" {
+	if method != "GET" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req

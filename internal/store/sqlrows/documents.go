@@ -84,32 +84,9 @@ func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, er
 
 // Grants implements store.Store.
 func (r *Rows) Grants(ctx context.Context, org canon.UUID, p store.Page) ([]store.Grant, int, error) {
-	return list(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked`, org, p, scanGrant)
-}
-
-// list reads one page of an organisation's rows in order of creation.
-func list[T any](ctx context.Context, r *Rows, table, columns string, org canon.UUID, p store.Page, scan func(Scanner) (*T, error)) ([]T, int, error) {
-	var total int
-	if err := r.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+table+` WHERE organization_id = $1`, org[:]).Scan(&total); err != nil {
-		return nil, 0, r.failed(err)
-	}
-	rows, err := r.read.QueryContext(ctx, `SELECT `+columns+` FROM `+table+` WHERE organization_id = $1 ORDER BY created, id LIMIT $2 OFFSET $3`, org[:], p.Limit, p.Offset)
-	if err != nil {
-		return nil, 0, r.failed(err)
-	}
-	defer rows.Close()
-	items := []T{}
-	for rows.Next() {
-		item, err := scan(rows)
-		if err != nil {
-			return nil, 0, r.failed(err)
-		}
-		items = append(items, *item)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, r.failed(err)
-	}
-	return items, total, nil
+	w := &where{}
+	w.add(`organization_id = ?`, org[:])
+	return pageOf(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked`, w, `created, id`, p, scanGrant)
 }
 
 // Revoke implements store.Store.
@@ -158,31 +135,6 @@ func (r *Rows) Revocations(ctx context.Context) ([]store.Revocation, error) {
 		return nil, r.failed(err)
 	}
 	return out, nil
-}
-
-func scanWallet(row Scanner) (*store.Wallet, error) {
-	w := &store.Wallet{}
-	var org, id, receipt, label []byte
-	var created int64
-	if err := row.Scan(&org, &id, &w.Record, &label, &receipt, &created); err != nil {
-		return nil, err
-	}
-	w.Organization, w.ID, w.Receipt, w.Label, w.Created = UUID(org), UUID(id), UUID(receipt), string(label), fromMicros(created)
-	return w, nil
-}
-
-// Wallet implements store.Store.
-func (r *Rows) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
-	w, err := scanWallet(r.read.QueryRowContext(ctx, walletByID, id[:], org[:]))
-	if err != nil {
-		return nil, r.failed(err)
-	}
-	return w, nil
-}
-
-// Wallets implements store.Store.
-func (r *Rows) Wallets(ctx context.Context, org canon.UUID, p store.Page) ([]store.Wallet, int, error) {
-	return list(ctx, r, `wallets`, `organization_id, id, record, label, receipt, created`, org, p, scanWallet)
 }
 
 // PutEvidence implements store.Store.
