@@ -128,6 +128,7 @@ type Key struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	ExpiresAt   time.Time  `json:"expires_at"`
 	RevokedAt   *time.Time `json:"revoked_at,omitempty"`
+	LastUsedAt  *time.Time `json:"last_used_at,omitempty"` // lags a minute
 }
 
 // CreateRevocation is the body of POST /v1/orgs/{id}/revocations.

@@ -89,6 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 	var background sync.WaitGroup
 	background.Go(func() { committer.Run(bctx) })
 	background.Go(func() { link.Run(bctx) })
+	background.Go(func() { sign.KeepUses(bctx, cfg.Log) })
 	background.Go(func() {
 		if err := sign.ListAddresses(bctx); err != nil && bctx.Err() == nil {
 			cfg.Log.Warn("wallets of an older release aren't found by their addresses yet", "error", err)

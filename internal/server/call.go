@@ -175,7 +175,11 @@ func (s *Server) admitReader(c *call) error {
 	if err := s.admitAddress(c); err != nil {
 		return err
 	}
-	return s.inForce(c.key)
+	if err := s.inForce(c.key); err != nil {
+		return err
+	}
+	s.Signing.Used(c.key.KeyID)
+	return nil
 }
 
 func (s *Server) inForce(k *signing.Key) error {

@@ -212,6 +212,9 @@ func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
 	if v.Format == authority.FormatGrant2 {
 		k.Scope, k.AllowIPs = string(v.Scope), v.AllowIPs
 	}
+	if !g.Used.IsZero() {
+		k.LastUsedAt = &g.Used
+	}
 	if !s.Now().Before(k.ExpiresAt) {
 		k.Status = "expired"
 	}

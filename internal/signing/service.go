@@ -42,6 +42,7 @@ type Service struct {
 	committer *Committer
 	networks  *chain.Registry
 	slots     chan struct{}
+	uses      uses
 
 	mu        sync.RWMutex // guards the fields below
 	keys      map[string]*Key
@@ -51,7 +52,7 @@ type Service struct {
 
 // NewService returns a Service over its parts.
 func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry) *Service {
-	return &Service{store: s, link: l, committer: c, networks: n, slots: make(chan struct{}, maxInFlight),
+	return &Service{store: s, link: l, committer: c, networks: n, slots: make(chan struct{}, maxInFlight), uses: uses{last: map[string]time.Time{}},
 		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
 }
 
@@ -260,6 +261,7 @@ func (s *Service) Decide(ctx context.Context, c *Call) (*Outcome, error) {
 		}
 		return s.afterRefusal(ctx, c, err)
 	}
+	s.Used(c.Key.KeyID)
 	t, ok := o.Batch.Tag.(*ticket)
 	if !ok {
 		return nil, errors.New("a batch without a ticket")

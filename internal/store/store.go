@@ -42,6 +42,7 @@ type Grant struct {
 	Envelope     []byte
 	Created      time.Time
 	Revoked      time.Time // zero: not revoked
+	Used         time.Time // of a list alone; to the minute, zero: never
 }
 
 // Revocation is a signed revocation with the genesis it was made under.
@@ -179,6 +180,8 @@ type Store interface {
 	CreateGrant(ctx context.Context, g *Grant) error
 	GrantByKeyID(ctx context.Context, keyID string) (*Grant, error)
 	Grants(ctx context.Context, org canon.UUID, p Page) ([]Grant, int, error)
+	// PutUses notes when keys were used last; an earlier time changes nothing.
+	PutUses(ctx context.Context, uses map[string]time.Time) error
 
 	// Revoke stores the revocation and marks the grant; again is no error.
 	Revoke(ctx context.Context, r *Revocation) error

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -63,13 +66,13 @@ func (r *Rows) CreateGrant(ctx context.Context, g *store.Grant) error {
 func scanGrant(row Scanner) (*store.Grant, error) {
 	g := &store.Grant{}
 	var org, id, digest []byte
-	var created, revoked int64
-	if err := row.Scan(&org, &id, &g.KeyID, &digest, &g.Envelope, &created, &revoked); err != nil {
+	var created, revoked, used int64
+	if err := row.Scan(&org, &id, &g.KeyID, &digest, &g.Envelope, &created, &revoked, &used); err != nil {
 		return nil, err
 	}
 	g.Organization, g.ID = UUID(org), UUID(id)
 	copy(g.Digest[:], digest)
-	g.Created, g.Revoked = fromMicros(created), fromMicros(revoked)
+	g.Created, g.Revoked, g.Used = fromMicros(created), fromMicros(revoked), fromMicros(used)
 	return g, nil
 }
 
@@ -86,7 +89,22 @@ func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, er
 func (r *Rows) Grants(ctx context.Context, org canon.UUID, p store.Page) ([]store.Grant, int, error) {
 	w := &where{}
 	w.add(`organization_id = ?`, org[:])
-	return pageOf(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked`, w, `created, id`, p, scanGrant)
+	return pageOf(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked, COALESCE((SELECT used FROM key_uses u WHERE u.key_id = grants.key_id), 0)`, w, `created, id`, p, scanGrant)
+}
+
+// PutUses implements store.Store.
+func (r *Rows) PutUses(ctx context.Context, uses map[string]time.Time) error {
+	// In one order everywhere, so that two don't wait for each other.
+	keys := slices.Sorted(maps.Keys(uses))
+	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+		for _, k := range keys {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO key_uses (key_id, used) VALUES ($1, $2)
+				ON CONFLICT (key_id) DO UPDATE SET used = excluded.used WHERE key_uses.used < excluded.used`, k, Micros(uses[k])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
 }
 
 // Revoke implements store.Store.

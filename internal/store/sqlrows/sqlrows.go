@@ -65,7 +65,7 @@ const (
 	ByIdempotency = `SELECT ` + DecisionColumns + ` FROM decisions WHERE idempotency = $1 AND key_id = $2`
 	byID          = `SELECT ` + DecisionColumns + ` FROM decisions WHERE id = $1 AND organization_id = $2`
 	batchByRow    = `SELECT instance, number, signed, hashes FROM batches WHERE id = $1`
-	grantByKeyID  = `SELECT organization_id, id, key_id, digest, envelope, created, revoked FROM grants WHERE key_id = $1`
+	grantByKeyID  = `SELECT organization_id, id, key_id, digest, envelope, created, revoked, 0 FROM grants WHERE key_id = $1`
 	walletByID    = `SELECT ` + walletColumns + ` FROM wallets WHERE id = $1 AND organization_id = $2`
 )
 

@@ -98,9 +98,11 @@ func grants(t *testing.T, e Engine) {
 		t.Fatalf("grant of no organisation: %v", err)
 	}
 	s = e.Reopen(t, s)
+	must(t, s.PutUses(t.Context(), map[string]time.Time{keyID(2): at(9), keyID(1): at(1)}))
+	must(t, s.PutUses(t.Context(), map[string]time.Time{keyID(2): at(8), keyID(1): at(2)}))
 	list, total, err := s.Grants(t.Context(), o.ID, store.Page{Limit: 2, Offset: 1})
 	must(t, err)
-	if total != 3 || len(list) != 2 || list[0].KeyID != keyID(2) {
+	if total != 3 || len(list) != 2 || list[0].KeyID != keyID(2) || !list[0].Used.Equal(at(9)) || !list[1].Used.IsZero() {
 		t.Fatalf("%d %+v", total, list)
 	}
 	if _, err := s.GrantByKeyID(t.Context(), keyID(5)); !errors.Is(err, store.ErrNotFound) {
