@@ -32,6 +32,7 @@ const (
 	CodeWalletNotFound       Code = "wallet_not_found"
 	CodeLedgerEmpty          Code = "ledger_empty"
 	CodeTileNotFound         Code = "tile_not_found"
+	CodeWalletArchived       Code = "wallet_archived"
 	CodeReceiptNotFound      Code = "receipt_not_found"
 	CodeEvidenceNotFound     Code = "evidence_not_found"
 	CodeOrganizationNotFound Code = "organization_not_found"
@@ -118,6 +119,7 @@ func Specs() []Spec {
 		{CodeMessageIsTransaction, forbidden, "Transactions are never signed as messages."},
 		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
+		{CodeWalletArchived, conflict, "Take the wallet back from the archive (PATCH archived: false), or use another."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
 		{CodeLedgerEmpty, missing, "Sign something, or wait a second: the organisation has no checkpoint yet."},
 		{CodeTileNotFound, missing, "Ask for tiles of the ledger's size only; GET /v1/log/checkpoint says it."},

@@ -47,11 +47,20 @@ type Signature struct {
 type Wallet struct {
 	ID          string            `json:"id"`
 	Label       string            `json:"label"`
+	Status      string            `json:"status"`      // active, archived
 	Addresses   map[string]string `json:"addresses"`   // by network
 	PublicKeys  map[string]string `json:"public_keys"` // by curve, hex
 	Certificate []byte            `json:"certificate"` // base64
 	CreatedAt   time.Time         `json:"created_at"`
+	ArchivedAt  *time.Time        `json:"archived_at,omitempty"`
 	Receipt     *ReceiptRef       `json:"receipt,omitempty"` // of its creation
+}
+
+// ChangeWallet is the body of PATCH /v1/s2s/wallets/{id}; what is left out
+// stays as it is.
+type ChangeWallet struct {
+	Label    *string `json:"label,omitempty"`
+	Archived *bool   `json:"archived,omitempty"`
 }
 
 // Batch is the reply to a request with items: what became of each, in the
@@ -119,6 +128,7 @@ type Key struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	ExpiresAt   time.Time  `json:"expires_at"`
 	RevokedAt   *time.Time `json:"revoked_at,omitempty"`
+	LastUsedAt  *time.Time `json:"last_used_at,omitempty"` // lags a minute
 }
 
 // CreateRevocation is the body of POST /v1/orgs/{id}/revocations.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -18,11 +19,12 @@ import (
 const pathWallets = "/v1/s2s/wallets"
 
 // Wallet is a wallet whose certificate was verified. Addresses and public
-// keys are computed from it; ID, Label and CreatedAt of the service are its
-// word, but ID is the certified one.
+// keys are computed from it, and ID is the certified one; Label, Status and
+// CreatedAt are the service's word.
 type Wallet struct {
 	ID          string            `json:"id"`
 	Label       string            `json:"label"`
+	Status      string            `json:"status"`      // active, archived
 	Addresses   map[string]string `json:"addresses"`   // by network
 	PublicKeys  map[string]string `json:"public_keys"` // by curve, hex
 	Certificate []byte            `json:"certificate"` // signed wallet certificate
@@ -136,8 +138,24 @@ func (c *Client) createDenied(ctx context.Context, x *expected, err error) error
 	return e
 }
 
-// List returns a page of wallets; limit 0 is the service's usual 50.
+// WalletFilter selects wallets of a list; what is zero leaves all but those
+// that are archived.
+type WalletFilter struct {
+	LabelPrefix   string
+	Address       string // of any network
+	After, Before time.Time
+	Archived      string // "" and "false": those that aren't; "true", "all"
+}
+
+// List returns a page of wallets that aren't archived; limit 0 is the service's
+// usual 50.
 func (w Wallets) List(ctx context.Context, limit, offset int) (*WalletPage, error) {
+	return w.Find(ctx, WalletFilter{}, limit, offset)
+}
+
+// Find returns a page of the wallets that the service selects, in order of
+// creation. That it is complete, nothing proves.
+func (w Wallets) Find(ctx context.Context, f WalletFilter, limit, offset int) (*WalletPage, error) {
 	root, err := w.c.trusted(ctx)
 	if err != nil {
 		return nil, err
@@ -146,6 +164,8 @@ func (w Wallets) List(ctx context.Context, limit, offset int) (*WalletPage, erro
 	if err != nil {
 		return nil, err
 	}
+	query = withParameters(query, map[string]string{"label_prefix": f.LabelPrefix, "address": f.Address, "archived": f.Archived,
+		"created_after": timeParameter(f.After), "created_before": timeParameter(f.Before)})
 	var reply api.List[api.Wallet]
 	if _, err := w.c.t.exchange(ctx, w.c.key, "GET", pathWallets, query, nil, &reply); err != nil {
 		return nil, err
@@ -174,6 +194,63 @@ func pageQuery(limit, offset int) (string, error) {
 		return fmt.Sprintf("offset=%d", offset), nil
 	}
 	return fmt.Sprintf("limit=%d&offset=%d", limit, offset), nil
+}
+
+// withParameters adds those that aren't empty, in order of their names.
+func withParameters(query string, more map[string]string) string {
+	v := url.Values{}
+	for name, value := range more {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	switch added := v.Encode(); {
+	case added == "":
+		return query
+	case query == "":
+		return added
+	default:
+		return query + "&" + added
+	}
+}
+
+func timeParameter(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// Label gives a wallet another label.
+func (w Wallets) Label(ctx context.Context, id, label string) (*Wallet, error) {
+	return w.change(ctx, id, api.ChangeWallet{Label: &label})
+}
+
+// Archive puts a wallet away, or takes it back. The control plane then refuses
+// to sign with it; the TEE doesn't know, so that what ends the use of a wallet
+// is revoking grants.
+func (w Wallets) Archive(ctx context.Context, id string, archived bool) (*Wallet, error) {
+	return w.change(ctx, id, api.ChangeWallet{Archived: &archived})
+}
+
+func (w Wallets) change(ctx context.Context, id string, body api.ChangeWallet) (*Wallet, error) {
+	wallet, err := canon.ParseUUID(id)
+	if err != nil {
+		return nil, badArgument("id", "not a lower-case UUID")
+	}
+	root, err := w.c.trusted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var reply api.Wallet
+	if _, err := w.c.t.exchange(ctx, w.c.key, "PATCH", pathWallets+"/"+id, "", body, &reply); err != nil {
+		return nil, err
+	}
+	if _, err := root.checkWallet(reply.Certificate, wallet); err != nil {
+		return nil, err
+	}
+	out, _, err := w.c.openWallet(root, &reply)
+	return out, err
 }
 
 // Get returns one wallet.
@@ -225,7 +302,7 @@ func (c *Client) openWallet(root *root, reply *api.Wallet) (*Wallet, *receipt.Wa
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &Wallet{ID: reply.ID, Label: reply.Label, Addresses: map[string]string{}, PublicKeys: map[string]string{},
+	w := &Wallet{ID: reply.ID, Label: reply.Label, Status: reply.Status, Addresses: map[string]string{}, PublicKeys: map[string]string{},
 		Certificate: reply.Certificate, CreatedAt: reply.CreatedAt}
 	for _, k := range cert.Keys {
 		w.PublicKeys[k.Curve.String()] = hex.EncodeToString(k.PublicKey)

@@ -195,9 +195,13 @@ func (a *app) listKeysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := [][]string{{"ID", "NAME", "KEY", "SCOPE", "FROM", "STATUS", "EXPIRES"}}
+			rows := [][]string{{"ID", "NAME", "KEY", "SCOPE", "FROM", "STATUS", "LAST USED", "EXPIRES"}}
 			for _, k := range keys {
-				rows = append(rows, []string{k.ID, k.Name, k.KeyPrefix + "…", k.Scope, strings.Join(k.AllowIPs, ","), k.Status, k.ExpiresAt.Format(time.RFC3339)})
+				used := "never"
+				if k.LastUsedAt != nil {
+					used = k.LastUsedAt.Format(time.RFC3339)
+				}
+				rows = append(rows, []string{k.ID, k.Name, k.KeyPrefix + "…", k.Scope, strings.Join(k.AllowIPs, ","), k.Status, used, k.ExpiresAt.Format(time.RFC3339)})
 			}
 			return a.print(map[string]any{"items": keys}, table(rows))
 		}}

@@ -12,13 +12,17 @@ type signFlags struct {
 	client.SignRequest
 	messageFile string
 	bundle      string
+	batch       string
 }
 
 func (a *app) signCommand() *cobra.Command {
 	f := &signFlags{}
 	c := &cobra.Command{Use: "sign", Short: "Sign a message", Args: cobra.NoArgs,
 		Long: `Has a wallet sign a message, and verifies the signature, the wallet's
-certificate, the receipt and the TEE's attestation before it prints anything.`,
+certificate, the receipt and the TEE's attestation before it prints anything.
+--batch takes up to 100 from a file instead, as
+[{"wallet_id":"…","network":"base","message":"…"}, …], by one signed request; each is
+decided and verified for itself.`,
 		Example: `  sigil sign --wallet 7f0c1c52-0a53-4b0e-8c49-6d6f3f7e0a11 --network base \
       --message audit-log-2026-06 --key-file backend.key`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.sign(c, f) }}
@@ -32,11 +36,15 @@ certificate, the receipt and the TEE's attestation before it prints anything.`,
 	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
 	fl.StringVar(&f.ContentFormat, "content-format", "", "of a Solana off-chain message: ascii, utf8, utf8-long")
 	fl.StringVar(&f.IdempotencyKey, "idempotency-key", "", "several calls with one key are one operation")
+	fl.StringVar(&f.batch, "batch", "", "file with a list of messages to sign by one request; - is standard input")
 	fl.StringVar(&f.bundle, "bundle", "", "file for the receipt with all that verifies it offline")
 	return c
 }
 
 func (a *app) sign(c *cobra.Command, f *signFlags) error {
+	if f.batch != "" {
+		return a.signBatch(c, f)
+	}
 	if f.WalletID == "" || f.Network == "" {
 		return usagef("`sigil sign --help` has an example", "--wallet and --network are needed")
 	}

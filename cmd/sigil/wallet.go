@@ -11,19 +11,24 @@ import (
 )
 
 func (a *app) walletCommand() *cobra.Command {
-	g := a.group("wallet", "Make, list and show wallets", "A wallet has one key per curve, made in the TEE. Its certificate is verified before an address is printed.")
-	g.AddCommand(a.createWalletCommand(), a.listWalletsCommand(), a.getWalletCommand())
+	g := a.group("wallet", "Make, list, show, label and archive wallets", "A wallet has one key per curve, made in the TEE. Its certificate is verified before an address is printed.")
+	g.AddCommand(a.createWalletCommand(), a.listWalletsCommand(), a.getWalletCommand(), a.labelWalletCommand(), a.archiveWalletCommand())
 	return g
 }
 
 func (a *app) createWalletCommand() *cobra.Command {
 	var n client.NewWallet
-	c := &cobra.Command{Use: "create", Short: "Make a wallet", Args: cobra.NoArgs,
-		Example: "  sigil wallet create --label treasury --key-file backend.key",
+	count := 1
+	c := &cobra.Command{Use: "create", Short: "Make a wallet, or many", Args: cobra.NoArgs,
+		Example: `  sigil wallet create --label treasury --key-file backend.key
+  sigil wallet create --count 500 --label deposit --key-file backend.key`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.client()
 			if err != nil {
 				return err
+			}
+			if c.Flags().Changed("count") {
+				return a.createWallets(c, cl, n, count)
 			}
 			w, err := cl.Wallets().Create(c.Context(), n)
 			if err != nil {
@@ -32,13 +37,16 @@ func (a *app) createWalletCommand() *cobra.Command {
 			a.noteVerified(&w.Verified, w.Receipt.ID)
 			return a.print(map[string]any{"wallet": w.Wallet, "verified": w.Verified, "receipt_id": w.Receipt.ID}, walletText(&w.Wallet))
 		}}
-	c.Flags().StringVar(&n.Label, "label", "", "label, up to 100 bytes")
+	c.Flags().StringVar(&n.Label, "label", "", "label, up to 100 bytes; with --count, -1, -2 and so on follow it")
+	c.Flags().IntVar(&count, "count", 1, "how many, up to 1,000")
 	c.Flags().StringVar(&n.IdempotencyKey, "idempotency-key", "", "the same key makes the same wallet")
 	return c
 }
 
 func (a *app) listWalletsCommand() *cobra.Command {
 	var limit, offset int
+	var f client.WalletFilter
+	var after, before string
 	c := &cobra.Command{Use: "list", Short: "List wallets", Args: cobra.NoArgs,
 		Example: "  sigil wallet list --limit 20 --key-file backend.key",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,7 +54,13 @@ func (a *app) listWalletsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			page, err := cl.Wallets().List(c.Context(), limit, offset)
+			if f.After, err = parseInstant("created-after", after); err != nil {
+				return err
+			}
+			if f.Before, err = parseInstant("created-before", before); err != nil {
+				return err
+			}
+			page, err := cl.Wallets().Find(c.Context(), f, limit, offset)
 			if err != nil {
 				return err
 			}
@@ -61,6 +75,11 @@ func (a *app) listWalletsCommand() *cobra.Command {
 		}}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many, up to 200 (default 50)")
 	c.Flags().IntVar(&offset, "offset", 0, "skip so many")
+	c.Flags().StringVar(&f.LabelPrefix, "label-prefix", "", "those whose label begins so")
+	c.Flags().StringVar(&f.Address, "address", "", "those with this address, on any network")
+	c.Flags().StringVar(&after, "created-after", "", "those made later (2026-01-31, RFC 3339)")
+	c.Flags().StringVar(&before, "created-before", "", "those made earlier")
+	c.Flags().StringVar(&f.Archived, "archived", "", "false, true or all (default false)")
 	return c
 }
 
@@ -84,6 +103,9 @@ func walletText(w *client.Wallet) string {
 	rows := [][]string{{"wallet", w.ID}}
 	if w.Label != "" {
 		rows = append(rows, []string{"label", strconv.Quote(w.Label)})
+	}
+	if w.Status == "archived" {
+		rows = append(rows, []string{"status", w.Status})
 	}
 	for _, n := range slices.Sorted(maps.Keys(w.Addresses)) {
 		rows = append(rows, []string{n, w.Addresses[n]})

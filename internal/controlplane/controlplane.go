@@ -130,6 +130,12 @@ func Run(ctx context.Context, cfg Config) error {
 	background.Go(func() { p.link.Run(bctx) })
 	background.Go(func() { p.sequencer.Run(bctx) })
 	background.Go(func() { follow(bctx) })
+	background.Go(func() { p.signing.KeepUses(bctx, cfg.Log) })
+	background.Go(func() {
+		if err := p.signing.ListAddresses(bctx); err != nil && bctx.Err() == nil {
+			cfg.Log.Warn("wallets of an older release aren't found by their addresses yet", "error", err)
+		}
+	})
 	defer background.Wait()
 	defer stop()
 	return p.listen(ctx, &cfg)
@@ -147,7 +153,7 @@ type parts struct {
 }
 
 func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
-	p := &parts{committer: signing.NewCommitter(st, cfg.Log)}
+	p := &parts{committer: signing.NewCommitter(st, networks, cfg.Log)}
 	p.link = &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: p.committer.Add, Log: cfg.Log, Now: time.Now}
 	p.committer.ArchiveWith(p.link.Archive)
 	p.sequencer = &ledger.Sequencer{Store: st, Signer: p.link, Log: cfg.Log}

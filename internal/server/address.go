@@ -24,6 +24,10 @@ func (s *Server) admitDecision(c *call) error {
 	if err := s.admitAddress(c); err != nil {
 		return err
 	}
+	return mayWrite(c)
+}
+
+func mayWrite(c *call) error {
 	if !c.key.MayDecide() {
 		return refuse(api.CodeKeyReadOnly, "the key's scope is to read; have the owner create one of scope full")
 	}

@@ -8,8 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -20,7 +18,6 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/signing"
-	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
 )
 
@@ -54,7 +51,7 @@ func (c *call) read(limit int64, w http.ResponseWriter) error {
 		return refuse(api.CodeInvalidArgument, "the body couldn't be read whole")
 	}
 	c.body = b
-	if limit == 0 || c.Method != http.MethodPost {
+	if limit == 0 {
 		return nil
 	}
 	media, _, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
@@ -118,6 +115,11 @@ func (s *Server) identify(a auth, c *call) error {
 		return nil
 	case authReader:
 		return s.identifyReader(c)
+	case authWriter:
+		if err := s.identifyReader(c); err != nil {
+			return err
+		}
+		return mayWrite(c)
 	case authAdmin:
 		return s.identifyAdmin(c)
 	case authDecision:
@@ -174,7 +176,11 @@ func (s *Server) admitReader(c *call) error {
 	if err := s.admitAddress(c); err != nil {
 		return err
 	}
-	return s.inForce(c.key)
+	if err := s.inForce(c.key); err != nil {
+		return err
+	}
+	s.Signing.Used(c.key.KeyID)
+	return nil
 }
 
 func (s *Server) inForce(k *signing.Key) error {
@@ -279,29 +285,4 @@ func pathUUID(c *call, name string) (canon.UUID, error) {
 		return u, refuse(api.CodeInvalidArgument, "the id in the path isn't a lower-case UUID")
 	}
 	return u, nil
-}
-
-// page reads limit and offset; nothing else is taken.
-func page(c *call) (store.Page, error) {
-	p := store.Page{Limit: 50}
-	query, err := url.ParseQuery(c.URL.RawQuery)
-	if err != nil {
-		return p, refuse(api.CodeInvalidArgument, "the query is malformed")
-	}
-	for name, values := range query {
-		n, err := strconv.Atoi(values[0])
-		switch {
-		case len(values) != 1 || err != nil || n < 0:
-			return p, refuse(api.CodeInvalidArgument, "%.20s must be one number", name)
-		case name == "limit" && n >= 1 && n <= 200:
-			p.Limit = n
-		case name == "offset" && n <= 1_000_000_000:
-			p.Offset = n
-		case name == "limit" || name == "offset":
-			return p, refuse(api.CodeInvalidArgument, "limit must be 1 to 200, offset at most 1000000000")
-		default:
-			return p, refuse(api.CodeInvalidArgument, "the query parameter %.20s isn't known", name)
-		}
-	}
-	return p, nil
 }

@@ -20,7 +20,7 @@ type RouteForTest struct {
 func RoutesForTest() []RouteForTest {
 	var out []RouteForTest
 	for _, r := range routes() {
-		out = append(out, RouteForTest{r.method, r.path, r.auth == authReader || r.auth == authAdmin || r.auth == authDecision, r.auth == authDecision, r.auth == authDocument})
+		out = append(out, RouteForTest{r.method, r.path, r.auth == authReader || r.auth == authAdmin || r.auth == authDecision || r.auth == authWriter, r.auth == authDecision, r.auth == authDocument})
 	}
 	return out
 }

@@ -215,6 +215,9 @@ func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
 	if v.Format == authority.FormatGrant2 {
 		k.Scope, k.AllowIPs = string(v.Scope), v.AllowIPs
 	}
+	if !g.Used.IsZero() {
+		k.LastUsedAt = &g.Used
+	}
 	if !s.Now().Before(k.ExpiresAt) {
 		k.Status = "expired"
 	}
@@ -229,7 +232,7 @@ func (s *Server) listKeys(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p, err := page(c)
+	p, err := page(c, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -277,42 +280,6 @@ func (s *Server) credential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return ok(http.StatusOK, api.Credential{Organization: *out, KeyID: c.key.KeyID, Grant: c.key.Envelope})
-}
-
-func wallet(w *signing.Wallet) *api.Wallet {
-	return &api.Wallet{ID: w.ID.String(), Label: w.Label, Addresses: w.Addresses, PublicKeys: w.PublicKeys, Certificate: w.Signed, CreatedAt: w.Created}
-}
-
-func (s *Server) listWallets(c *call) (reply, error) {
-	p, err := page(c)
-	if err != nil {
-		return reply{}, err
-	}
-	rows, total, err := s.Store.Wallets(c.ctx, c.key.OrganizationID, p)
-	if err != nil {
-		return reply{}, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
-	}
-	out := api.List[api.Wallet]{Items: []api.Wallet{}, Total: total, Limit: p.Limit, Offset: p.Offset}
-	for i := range rows {
-		w, err := signing.OpenWallet(&rows[i], s.Networks)
-		if err != nil {
-			return reply{}, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify", rows[i].ID)
-		}
-		out.Items = append(out.Items, *wallet(w))
-	}
-	return ok(http.StatusOK, out)
-}
-
-func (s *Server) getWallet(c *call) (reply, error) {
-	id, err := pathUUID(c, "id")
-	if err != nil {
-		return reply{}, err
-	}
-	w, err := s.Signing.Wallet(c.ctx, c.key.OrganizationID, id)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusOK, wallet(w))
 }
 
 // createWalletBody mirrors the workload's: decoded here for precise errors.
@@ -395,6 +362,9 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 	w, err := s.Signing.Wallet(ctx, call.Key.OrganizationID, id)
 	if err != nil {
 		return nil, err
+	}
+	if !w.Archived.IsZero() {
+		return nil, refuse(api.CodeWalletArchived, "the wallet %s is archived; take it back from the archive to sign with it", id)
 	}
 	publicKey, has := w.PublicKeys[n.Curve.String()]
 	if !has {

@@ -87,7 +87,7 @@ func (s *Server) charge(a auth, c *call, failed error) error {
 	if a == authProbe || failed != nil && ours(failed) {
 		return nil
 	}
-	if failed == nil && (a == authReader || a == authAdmin || a == authDecision) {
+	if failed == nil && (a == authReader || a == authAdmin || a == authDecision || a == authWriter) {
 		if c.key == nil { // an admin's signature, verified
 			return chargeOne(s.Limits.Organization, c.org, now, scopeOrganization, "organisation")
 		}

@@ -20,7 +20,7 @@ func TestRouteTable(t *testing.T) {
 		switch {
 		case seen[name]:
 			t.Errorf("%s stands twice", name)
-		case r.auth < authProbe || r.auth > authDecision:
+		case r.auth < authProbe || r.auth > authWriter:
 			t.Errorf("%s has no authenticator", name)
 		case r.timeout <= 0 || r.handle == nil:
 			t.Errorf("%s has no timeout or handler", name)
@@ -48,7 +48,7 @@ func operations(spec string) map[string]bool {
 		switch {
 		case strings.HasPrefix(line, "  /"):
 			path = strings.TrimSuffix(strings.TrimSpace(line), ":")
-		case path != "" && (line == "    get:" || line == "    post:"):
+		case path != "" && (line == "    get:" || line == "    post:" || line == "    patch:"):
 			out[strings.ToUpper(strings.Trim(line, " :"))+" "+path] = true
 		case line != "" && line[0] != ' ' && line[0] != '#':
 			path = ""

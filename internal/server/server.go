@@ -74,6 +74,7 @@ const (
 	authReader                   // signature by a key of the organisation, verified here
 	authAdmin                    // signature by an admin or a key of the organisation in the path
 	authDecision                 // identified here, proven in the TEE
+	authWriter                   // as authReader, by a key of scope full
 )
 
 // route is one row of the table. A zero auth, body limit or timeout is a
@@ -105,6 +106,7 @@ func routes() []route {
 		{"GET", "/v1/s2s/credential", authReader, 0, short, (*Server).credential},
 		{"GET", "/v1/s2s/wallets", authReader, 0, short, (*Server).listWallets},
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},
+		{"PATCH", "/v1/s2s/wallets/{id}", authWriter, MaxBody, short, (*Server).changeWallet},
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
 		{"POST", "/v1/s2s/sign/batch", authDecision, MaxBody, long, (*Server).signBatch},

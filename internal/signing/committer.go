@@ -11,6 +11,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
@@ -20,8 +21,9 @@ import (
 // those go who wait for them. A batch is stored whole, also for items whose
 // caller has gone: what was signed has a record.
 type Committer struct {
-	store store.Store
-	log   *slog.Logger
+	store    store.Store
+	networks *chain.Registry
+	log      *slog.Logger
 
 	// archive makes sure that the evidence for a statement is stored, so that
 	// whoever gets a receipt of its batches can verify it.
@@ -77,8 +79,8 @@ func (c *Committer) Queued() int {
 }
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
-func NewCommitter(s store.Store, log *slog.Logger) *Committer {
-	return &Committer{store: s, log: log, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
+func NewCommitter(s store.Store, n *chain.Registry, log *slog.Logger) *Committer {
+	return &Committer{store: s, networks: n, log: log, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
 }
 
 // Add queues a batch that arrived; it is teelink.ClientConfig.OnBatch.
@@ -263,6 +265,7 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 		case teelink.ResultWallet:
 			out.Wallets[i] = &store.Wallet{Organization: leaf.Organization, ID: leaf.Wallet, Record: it.Result,
 				Label: c.takeLabel(labelKey{d.KeyID, leaf.RequestID}), Receipt: leaf.ID, Created: time.UnixMicro(int64(leaf.Time)).UTC()}
+			c.address(out.Wallets[i])
 		}
 	}
 	t.tree = receipt.NewTreeOfHashes(hashes)

@@ -244,7 +244,7 @@ func TestCommitOfWalletFails(t *testing.T) {
 
 func (s *scene) wallets(t *testing.T) int {
 	t.Helper()
-	_, total, err := s.Store.Wallets(t.Context(), s.owner.Genesis.OrganizationID, store.Page{Limit: 1})
+	_, total, err := s.Store.Wallets(t.Context(), s.owner.Genesis.OrganizationID, store.WalletFilter{}, store.Page{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type Service struct {
 	networks  *chain.Registry
 	queue     queue
 	tracer    *tracing.Tracer
+	uses      uses
 
 	mu        sync.RWMutex // guards the fields below
 	keys      map[string]*Key
@@ -52,7 +53,7 @@ type Service struct {
 
 // NewService returns a Service over its parts.
 func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry) *Service {
-	return &Service{store: s, link: l, committer: c, networks: n, queue: queue{max: DefaultMaxInFlight, byOrg: map[canon.UUID]int{}},
+	return &Service{store: s, link: l, committer: c, networks: n, queue: queue{max: DefaultMaxInFlight, byOrg: map[canon.UUID]int{}}, uses: uses{last: map[string]time.Time{}},
 		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
 }
 
@@ -77,7 +78,13 @@ type Wallet struct {
 	// Addresses by network, and public keys by curve in hex.
 	Addresses  map[string]string
 	PublicKeys map[string]string
+
+	loaded time.Time
 }
+
+// maxWalletAge is how long a cached wallet may lag behind a label or an archive
+// that another control plane has set.
+const maxWalletAge = time.Minute
 
 // maxCached bounds each of the two maps.
 const maxCached = 100_000
@@ -159,7 +166,8 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	s.mu.RLock()
 	w := s.wallets[id]
 	s.mu.RUnlock()
-	if w != nil && w.Organization == org {
+	now := s.link.Now()
+	if w != nil && w.Organization == org && now.Sub(w.loaded) < maxWalletAge {
 		return w, nil
 	}
 	row, err := s.store.Wallet(ctx, org, id)
@@ -177,6 +185,7 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	if len(s.wallets) >= maxCached {
 		clear(s.wallets)
 	}
+	w.loaded = now
 	s.wallets[id] = w
 	return w, nil
 }
@@ -257,6 +266,7 @@ func (s *Service) decide(ctx context.Context, c *Call) (*Outcome, error) {
 		}
 		return s.afterRefusal(ctx, c, err)
 	}
+	s.Used(c.Key.KeyID)
 	t, ok := o.Batch.Tag.(*ticket)
 	if !ok {
 		return nil, errors.New("a batch without a ticket")

@@ -42,6 +42,7 @@ type Grant struct {
 	Envelope     []byte
 	Created      time.Time
 	Revoked      time.Time // zero: not revoked
+	Used         time.Time // of a list alone; to the minute, zero: never
 }
 
 // Revocation is a signed revocation with the genesis it was made under.
@@ -60,6 +61,36 @@ type Wallet struct {
 	Label        string
 	Receipt      canon.UUID // of the creation
 	Created      time.Time
+	Archived     time.Time // zero: not archived
+
+	// Addresses are those that the wallet is found by. They are written with a
+	// new wallet and not read back: they follow from the record.
+	Addresses []string
+}
+
+// ArchiveState selects wallets by whether they are archived.
+type ArchiveState int
+
+// Archive states.
+const (
+	AnyState ArchiveState = iota
+	Live
+	Archived
+)
+
+// WalletFilter selects wallets; what is zero leaves all.
+type WalletFilter struct {
+	Archived      ArchiveState
+	LabelPrefix   string
+	Address       string // as in Wallet.Addresses
+	After, Before time.Time
+}
+
+// WalletChange is a change to what people see of a wallet; nil leaves a part
+// as it is, and a zero time of Archived takes it back.
+type WalletChange struct {
+	Label    *string
+	Archived *time.Time
 }
 
 // Decision is one leaf with what was released for it.
@@ -149,6 +180,8 @@ type Store interface {
 	CreateGrant(ctx context.Context, g *Grant) error
 	GrantByKeyID(ctx context.Context, keyID string) (*Grant, error)
 	Grants(ctx context.Context, org canon.UUID, p Page) ([]Grant, int, error)
+	// PutUses notes when keys were used last; an earlier time changes nothing.
+	PutUses(ctx context.Context, uses map[string]time.Time) error
 
 	// Revoke stores the revocation and marks the grant; again is no error.
 	Revoke(ctx context.Context, r *Revocation) error
@@ -156,7 +189,13 @@ type Store interface {
 	CountRevocations(ctx context.Context) (int, error)
 
 	Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error)
-	Wallets(ctx context.Context, org canon.UUID, p Page) ([]Wallet, int, error)
+	// Wallets returns a page in order of creation, and how many there are.
+	Wallets(ctx context.Context, org canon.UUID, f WalletFilter, p Page) ([]Wallet, int, error)
+	SetWallet(ctx context.Context, org, id canon.UUID, c WalletChange) error
+	// Unaddressed returns wallets that an older program stored without their
+	// addresses; PutAddresses stores these.
+	Unaddressed(ctx context.Context, limit int) ([]Wallet, error)
+	PutAddresses(ctx context.Context, wallets []Wallet) error
 
 	// Commit stores batches whole in one transaction with one flush. A
 	// decision whose request id or Idempotency-Key was used by the same key

@@ -165,7 +165,7 @@ func (s *scene) requestAt(t *testing.T, at time.Time, body string) *http.Request
 // count is what the store holds that bad input could have changed.
 func (s *scene) count(t *testing.T) string {
 	t.Helper()
-	_, wallets, err := s.Store.Wallets(t.Context(), s.owner.Genesis.OrganizationID, store.Page{Limit: 1})
+	_, wallets, err := s.Store.Wallets(t.Context(), s.owner.Genesis.OrganizationID, store.WalletFilter{}, store.Page{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (s *subject) learn(t *testing.T) *learner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, total, err := db.Wallets(t.Context(), id, store.Page{Limit: 100})
+	list, total, err := db.Wallets(t.Context(), id, store.WalletFilter{}, store.Page{Limit: 100})
 	if err != nil || total != len(s.wallets) || len(list) != total {
 		t.Fatalf("%d of %d wallets: %v", len(list), total, err)
 	}

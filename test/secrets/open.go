@@ -76,7 +76,7 @@ func (x *Set) AddOrganization(ctx context.Context, cloud *cloudsim.Sim, st store
 	if err := x.state(ctx, cloud, org.State); err != nil {
 		return fmt.Errorf("state key: %w", err)
 	}
-	list, _, err := st.Wallets(ctx, id, store.Page{Limit: wallets})
+	list, _, err := st.Wallets(ctx, id, store.WalletFilter{}, store.Page{Limit: wallets})
 	if err != nil {
 		return err
 	}

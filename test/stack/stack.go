@@ -274,7 +274,7 @@ func (s *Stack) startControlPlane(tee string) {
 	if limits == nil {
 		limits = server.NewLimits(server.NoRates(), nil)
 	}
-	committer := signing.NewCommitter(s.Store, log)
+	committer := signing.NewCommitter(s.Store, s.Networks, log)
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
 	committer.ObserveWith(s.opt.OnCommit)
@@ -444,7 +444,7 @@ func (s *Stack) Request(token *authority.Token, method, path, body string) *http
 		s.t.Fatal(err)
 	}
 	req.Header = h
-	if method == "POST" {
+	if method != "GET" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req

@@ -45,6 +45,12 @@ WITH b AS (
     AS x(id, organization_id, record, label, receipt, created, decision, idx, instance, number)
   JOIN b ON b.instance = x.instance AND b.number = x.number
   JOIN d ON d.id = x.decision AND d.batch = b.id AND d.idx = x.idx
+  RETURNING id
+), a AS (
+  INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT x.organization_id, x.address, x.wallet
+  FROM unnest($27::bytea[], $28::text[], $29::bytea[]) AS x(organization_id, address, wallet)
+  JOIN w ON w.id = x.wallet
 ), u AS (
   INSERT INTO unfolded (batch) SELECT id FROM b
 )
@@ -60,6 +66,9 @@ type columns struct {
 
 	wallet, walletOrganization, record, label, receipt, walletDecision, walletOf [][]byte
 	created, walletIndex, walletNumber                                           []int64
+
+	addressOrganization, addressOf [][]byte
+	address                        []string
 }
 
 func layOut(batches []store.CommitBatch) *columns {
@@ -83,6 +92,9 @@ func layOut(batches []store.CommitBatch) *columns {
 				c.receipt, c.created = append(c.receipt, w.Receipt[:]), append(c.created, sqlrows.Micros(w.Created))
 				c.walletDecision, c.walletIndex = append(c.walletDecision, d.ID[:]), append(c.walletIndex, int64(j))
 				c.walletOf, c.walletNumber = append(c.walletOf, instance), append(c.walletNumber, number)
+				for _, a := range w.Addresses {
+					c.addressOrganization, c.address, c.addressOf = append(c.addressOrganization, w.Organization[:]), append(c.address, a), append(c.addressOf, w.ID[:])
+				}
 			}
 		}
 	}
@@ -94,6 +106,7 @@ func (c *columns) args() []any {
 		c.instance, c.number, c.signed, c.hashes,
 		c.id, c.organization, c.key, c.request, c.idempotency, c.leaf, c.kind, c.result, c.explanation, c.index, c.of, c.ofNumber,
 		c.wallet, c.walletOrganization, c.record, c.label, c.receipt, c.created, c.walletDecision, c.walletIndex, c.walletOf, c.walletNumber,
+		c.addressOrganization, c.address, c.addressOf,
 	}
 }
 

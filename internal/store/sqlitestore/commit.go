@@ -73,6 +73,11 @@ func (c *commit) decisions(ctx context.Context, row int64, b *store.CommitBatch)
 			if _, err := c.wallet.ExecContext(ctx, w.ID[:], w.Organization[:], w.Record, w.Label, w.Receipt[:], sqlrows.Micros(w.Created)); err != nil {
 				return nil, fmt.Errorf("insert wallet: %w", err)
 			}
+			for _, a := range w.Addresses {
+				if _, err := c.tx.ExecContext(ctx, sqlrows.InsertAddress, w.Organization[:], a, w.ID[:]); err != nil {
+					return nil, fmt.Errorf("insert address: %w", err)
+				}
+			}
 		}
 	}
 	return out, nil

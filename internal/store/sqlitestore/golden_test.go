@@ -9,8 +9,8 @@ import (
 	"github.com/sigilkeys/sigil/internal/store/storetest"
 )
 
-// Folders of every version of the tables, as the program of that time left
-// them, are opened by this one. A migration adds one:
+// Folders of versions of the tables, as the program of that time left them, are
+// opened by this one. A release with a migration adds one:
 //
 //	SIGIL_WRITE_GOLDEN=1 go test -run Golden ./internal/store/sqlitestore
 func TestGoldenFolders(t *testing.T) {
@@ -28,9 +28,12 @@ func TestGoldenFolders(t *testing.T) {
 		}
 		copyFile(t, filepath.Join(dir, sqlitestore.FileName), newest)
 	}
+	if _, err := os.Stat(newest); err != nil {
+		t.Fatalf("the newest version has no golden folder: %v", err)
+	}
 	files, err := filepath.Glob("testdata/golden/*/" + sqlitestore.FileName)
-	if err != nil || len(files) != len(migrations) {
-		t.Fatalf("%d golden folders for %d versions: write %s (%v)", len(files), len(migrations), newest, err)
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d golden folders (%v)", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {

@@ -79,7 +79,7 @@ func (s *Store) open(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	s.Rows = sqlrows.New(read, s.write, mapError)
+	s.Rows = sqlrows.New(read, s.write, mapError, func(text string) any { return text })
 	return nil
 }
 

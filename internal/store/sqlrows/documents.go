@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -63,13 +66,13 @@ func (r *Rows) CreateGrant(ctx context.Context, g *store.Grant) error {
 func scanGrant(row Scanner) (*store.Grant, error) {
 	g := &store.Grant{}
 	var org, id, digest []byte
-	var created, revoked int64
-	if err := row.Scan(&org, &id, &g.KeyID, &digest, &g.Envelope, &created, &revoked); err != nil {
+	var created, revoked, used int64
+	if err := row.Scan(&org, &id, &g.KeyID, &digest, &g.Envelope, &created, &revoked, &used); err != nil {
 		return nil, err
 	}
 	g.Organization, g.ID = UUID(org), UUID(id)
 	copy(g.Digest[:], digest)
-	g.Created, g.Revoked = fromMicros(created), fromMicros(revoked)
+	g.Created, g.Revoked, g.Used = fromMicros(created), fromMicros(revoked), fromMicros(used)
 	return g, nil
 }
 
@@ -84,32 +87,24 @@ func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, er
 
 // Grants implements store.Store.
 func (r *Rows) Grants(ctx context.Context, org canon.UUID, p store.Page) ([]store.Grant, int, error) {
-	return list(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked`, org, p, scanGrant)
+	w := &where{}
+	w.add(`organization_id = ?`, org[:])
+	return pageOf(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked, COALESCE((SELECT used FROM key_uses u WHERE u.key_id = grants.key_id), 0)`, w, `created, id`, p, scanGrant)
 }
 
-// list reads one page of an organisation's rows in order of creation.
-func list[T any](ctx context.Context, r *Rows, table, columns string, org canon.UUID, p store.Page, scan func(Scanner) (*T, error)) ([]T, int, error) {
-	var total int
-	if err := r.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+table+` WHERE organization_id = $1`, org[:]).Scan(&total); err != nil {
-		return nil, 0, r.failed(err)
-	}
-	rows, err := r.read.QueryContext(ctx, `SELECT `+columns+` FROM `+table+` WHERE organization_id = $1 ORDER BY created, id LIMIT $2 OFFSET $3`, org[:], p.Limit, p.Offset)
-	if err != nil {
-		return nil, 0, r.failed(err)
-	}
-	defer rows.Close()
-	items := []T{}
-	for rows.Next() {
-		item, err := scan(rows)
-		if err != nil {
-			return nil, 0, r.failed(err)
+// PutUses implements store.Store.
+func (r *Rows) PutUses(ctx context.Context, uses map[string]time.Time) error {
+	// In one order everywhere, so that two don't wait for each other.
+	keys := slices.Sorted(maps.Keys(uses))
+	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+		for _, k := range keys {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO key_uses (key_id, used) VALUES ($1, $2)
+				ON CONFLICT (key_id) DO UPDATE SET used = excluded.used WHERE key_uses.used < excluded.used`, k, Micros(uses[k])); err != nil {
+				return err
+			}
 		}
-		items = append(items, *item)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, r.failed(err)
-	}
-	return items, total, nil
+		return nil
+	}})
 }
 
 // Revoke implements store.Store.
@@ -167,31 +162,6 @@ func (r *Rows) CountRevocations(ctx context.Context) (int, error) {
 		return 0, r.failed(err)
 	}
 	return n, nil
-}
-
-func scanWallet(row Scanner) (*store.Wallet, error) {
-	w := &store.Wallet{}
-	var org, id, receipt, label []byte
-	var created int64
-	if err := row.Scan(&org, &id, &w.Record, &label, &receipt, &created); err != nil {
-		return nil, err
-	}
-	w.Organization, w.ID, w.Receipt, w.Label, w.Created = UUID(org), UUID(id), UUID(receipt), string(label), fromMicros(created)
-	return w, nil
-}
-
-// Wallet implements store.Store.
-func (r *Rows) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
-	w, err := scanWallet(r.read.QueryRowContext(ctx, walletByID, id[:], org[:]))
-	if err != nil {
-		return nil, r.failed(err)
-	}
-	return w, nil
-}
-
-// Wallets implements store.Store.
-func (r *Rows) Wallets(ctx context.Context, org canon.UUID, p store.Page) ([]store.Wallet, int, error) {
-	return list(ctx, r, `wallets`, `organization_id, id, record, label, receipt, created`, org, p, scanWallet)
 }
 
 // PutEvidence implements store.Store.

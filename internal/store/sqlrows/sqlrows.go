@@ -46,12 +46,14 @@ type Rows struct {
 	read  Reader
 	write func(context.Context, Write) error
 	fault func(error) error
+	text  func(string) any
 }
 
 // New returns the rows behind a reader. write runs one transaction as
-// store.Store demands of writes; fault translates the driver's errors.
-func New(read Reader, write func(context.Context, Write) error, fault func(error) error) *Rows {
-	return &Rows{read: read, write: write, fault: fault}
+// store.Store demands of writes; fault translates the driver's errors; text
+// gives what callers wrote, such as labels, the type of its columns.
+func New(read Reader, write func(context.Context, Write) error, fault func(error) error, text func(string) any) *Rows {
+	return &Rows{read: read, write: write, fault: fault, text: text}
 }
 
 // DecisionColumns are what ScanDecision scans.
@@ -63,9 +65,12 @@ const (
 	ByIdempotency = `SELECT ` + DecisionColumns + ` FROM decisions WHERE idempotency = $1 AND key_id = $2`
 	byID          = `SELECT ` + DecisionColumns + ` FROM decisions WHERE id = $1 AND organization_id = $2`
 	batchByRow    = `SELECT instance, number, signed, hashes FROM batches WHERE id = $1`
-	grantByKeyID  = `SELECT organization_id, id, key_id, digest, envelope, created, revoked FROM grants WHERE key_id = $1`
-	walletByID    = `SELECT organization_id, id, record, label, receipt, created FROM wallets WHERE id = $1 AND organization_id = $2`
+	grantByKeyID  = `SELECT organization_id, id, key_id, digest, envelope, created, revoked, 0 FROM grants WHERE key_id = $1`
+	walletByID    = `SELECT ` + walletColumns + ` FROM wallets WHERE id = $1 AND organization_id = $2`
 )
+
+// InsertAddress lists a wallet under an address.
+const InsertAddress = `INSERT INTO wallet_addresses (organization_id, address, wallet) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`
 
 // Hot lists the queries of the path of a signature.
 func Hot() []string {

@@ -32,7 +32,7 @@ func Run(t *testing.T, e Engine) {
 	for name, f := range map[string]func(*testing.T, Engine){
 		"Organizations": organizations, "Grants": grants, "Revocations": revocations, "Commit": commit,
 		"Conflicts": conflicts, "Concurrent": concurrent, "Crossed": crossed, "Atomic": atomic, "Tenants": tenants, "Evidence": evidence, "AnyText": anyText,
-		"Ledgers": ledgers, "RacingFolds": racingFolds,
+		"Ledgers": ledgers, "RacingFolds": racingFolds, "FindWallets": findWallets, "ChangeWallets": changeWallets,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, e) })
 	}
@@ -101,9 +101,11 @@ func grants(t *testing.T, e Engine) {
 		t.Fatalf("grant of no organisation: %v", err)
 	}
 	s = e.Reopen(t, s)
+	must(t, s.PutUses(t.Context(), map[string]time.Time{keyID(2): at(9), keyID(1): at(1)}))
+	must(t, s.PutUses(t.Context(), map[string]time.Time{keyID(2): at(8), keyID(1): at(2)}))
 	list, total, err := s.Grants(t.Context(), o.ID, store.Page{Limit: 2, Offset: 1})
 	must(t, err)
-	if total != 3 || len(list) != 2 || list[0].KeyID != keyID(2) {
+	if total != 3 || len(list) != 2 || list[0].KeyID != keyID(2) || !list[0].Used.Equal(at(9)) || !list[1].Used.IsZero() {
 		t.Fatalf("%d %+v", total, list)
 	}
 	if _, err := s.GrantByKeyID(t.Context(), keyID(5)); !errors.Is(err, store.ErrNotFound) {
@@ -182,7 +184,7 @@ func commit(t *testing.T, e Engine) {
 	if w.Label != "wallet" || w.Receipt != id(101) {
 		t.Fatalf("%+v", w)
 	}
-	list, total, err := s.Wallets(t.Context(), o.ID, store.Page{Limit: 10})
+	list, total, err := s.Wallets(t.Context(), o.ID, store.WalletFilter{}, store.Page{Limit: 10})
 	must(t, err)
 	if total != 1 || len(list) != 1 {
 		t.Fatal(total, list)
@@ -405,7 +407,7 @@ func tenants(t *testing.T, e Engine) {
 	if _, err := s.Decision(t.Context(), two.ID, id(101)); !errors.Is(err, store.ErrNotFound) {
 		t.Error("decision of another organisation found")
 	}
-	if list, total, err := s.Wallets(t.Context(), two.ID, store.Page{Limit: 10}); err != nil || total != 0 || len(list) != 0 {
+	if list, total, err := s.Wallets(t.Context(), two.ID, store.WalletFilter{}, store.Page{Limit: 10}); err != nil || total != 0 || len(list) != 0 {
 		t.Error("wallets of another organisation listed", err)
 	}
 }
