@@ -195,14 +195,14 @@ func (s *Sim) describe(url func(name string) string) {
 		TEEKey:        s.state.Keys[0].Name, TEEAudience: tee.audience(),
 		ProviderKey: s.state.Keys[1].Name, ProviderAudience: provider.audience(),
 		ProjectID: s.workload.ProjectID, ServiceAccount: s.workload.ServiceAccount,
-		Hardware: acceptedHardware(),
+		Hardware: acceptedHardware(s.cfg.Hardware),
 	}
 }
 
 // Info returns where the cloud is.
 func (s *Sim) Info() Info {
 	i := s.info
-	i.Hardware = acceptedHardware()
+	i.Hardware = acceptedHardware(s.cfg.Hardware)
 	return i
 }
 

@@ -59,7 +59,7 @@ func TestKnobsRefusedBySTS(t *testing.T) {
 // breaks it alone gets no token, and does where the clause is left out.
 func TestClauses(t *testing.T) {
 	s := start(t)
-	recommended := strings.Split(s.current().condition(&s.current().Pools[0]), " && ")
+	recommended := strings.Split(s.current().condition(&s.current().Pools[0], s.Info().Hardware), " && ")
 	cases := map[string]Knobs{ // by the beginning of the clause
 		`assertion.swname == `:                              {Software: "GCE"},
 		`'STABLE' in `:                                      {NoStable: true},
@@ -119,10 +119,12 @@ func TestDebugImages(t *testing.T) {
 	}
 }
 
+// What Google attests today is accepted; SEV-SNP, which it doesn't, where the
+// cloud is set to it.
 func TestAcceptedHardware(t *testing.T) {
 	s := start(t)
 	for hw, want := range map[string]string{
-		"GCP_AMD_SEV_SNP": "", "GCP_AMD_SEV": "", "GCP_INTEL_TDX": "",
+		"GCP_AMD_SEV_SNP": "unauthorized_client", "GCP_AMD_SEV": "", "GCP_INTEL_TDX": "",
 		"GCP_AMD_SEV_ES": "unauthorized_client", "GCP_SHIELDED_VM": "unauthorized_client", "INTEL_TDX": "unauthorized_client", "gcp_amd_sev": "unauthorized_client",
 	} {
 		must(t, s.SetKnobs(Knobs{Hardware: hw}))
@@ -132,6 +134,9 @@ func TestAcceptedHardware(t *testing.T) {
 		if accepted := slices.Contains(s.Info().Hardware, hw); accepted != (want == "") {
 			t.Errorf("%s: accepted, says Info: %v", hw, accepted)
 		}
+	}
+	if list := acceptedHardware("GCP_AMD_SEV_SNP"); !slices.Contains(list, "GCP_AMD_SEV_SNP") || len(list) != 3 || len(acceptedHardware("GCP_INTEL_TDX")) != 2 {
+		t.Error(list)
 	}
 }
 

@@ -60,7 +60,7 @@ const rejected = "The given credential is rejected by the attribute condition."
 
 // mapAttributes evaluates mapping and condition of a provider, as CEL over the
 // token's claims. Every evaluation error is a refusal.
-func mapAttributes(st *state, pool *Pool, claims *confspace.Claims) (*principal, error) {
+func mapAttributes(st *state, pool *Pool, hardware []string, claims *confspace.Claims) (*principal, error) {
 	var assertion map[string]any
 	if err := json.Unmarshal(claims.Payload(), &assertion); err != nil {
 		return nil, stsErrorf("invalid_grant", "The ID Token is malformed.")
@@ -85,7 +85,7 @@ func mapAttributes(st *state, pool *Pool, claims *confspace.Claims) (*principal,
 	if len(p.Subject) > maxSubject {
 		return nil, stsErrorf("invalid_grant", "The size of mapped attribute google.subject exceeds the %d bytes limit. Either modify your attribute mapping or the incoming assertion to produce a mapped attribute that is less than %d bytes.", maxSubject, maxSubject)
 	}
-	out, err := evaluate(st.condition(pool), map[string]any{
+	out, err := evaluate(st.condition(pool, hardware), map[string]any{
 		"assertion": assertion, "attribute": mapped, "google": map[string]any{"subject": p.Subject},
 	})
 	if pass, ok := out.(bool); err != nil || !ok || !pass {

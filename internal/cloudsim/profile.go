@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sigilkeys/sigil/attest/attesttest"
@@ -11,8 +12,14 @@ const madeUpID = "sha256:11c28ed3507c12c978c67a8ef99ecd403aeae61c3c862ff8e647cc5
 
 const imageRepository = "us-central1-docker.pkg.dev/sigil-tee/sigil/sigil-tee"
 
-func acceptedHardware() []string {
-	return []string{"GCP_AMD_SEV_SNP", "GCP_AMD_SEV", "GCP_INTEL_TDX"}
+// acceptedHardware is what Confidential Space attests today, and what the cloud
+// was set to besides: GCP_AMD_SEV_SNP is refused by Google since mid-2026.
+func acceptedHardware(own string) []string {
+	list := []string{"GCP_AMD_SEV", "GCP_INTEL_TDX"}
+	if !slices.Contains(list, own) {
+		list = append(list, own)
+	}
+	return list
 }
 
 func defaultWorkload(hardware string) attesttest.Workload {

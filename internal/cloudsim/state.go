@@ -171,9 +171,9 @@ func (st *state) pool(audience string) *Pool {
 }
 
 // condition is the pool's attribute condition: the recommended one admits
-// production Confidential Space workloads of the releases, in the workload's
+// production Confidential Space workloads of the releases, on that hardware, in the workload's
 // project, as its service account, without overrides.
-func (st *state) condition(p *Pool) string {
+func (st *state) condition(p *Pool, hardware []string) string {
 	if p.Condition != "" {
 		return p.Condition
 	}
@@ -183,7 +183,7 @@ func (st *state) condition(p *Pool) string {
 		`'STABLE' in assertion.submods.confidential_space.support_attributes`,
 		`assertion.dbgstat == 'disabled-since-boot'`,
 		`assertion.secboot == true`,
-		`assertion.hwmodel in ` + celList(acceptedHardware()),
+		`assertion.hwmodel in ` + celList(hardware),
 		`assertion.submods.container.image_digest in ` + celList(st.Releases),
 		`assertion.submods.gce.project_id == '` + w.ProjectID + `'`,
 		`'` + w.ServiceAccount + `' in assertion.google_service_accounts`,

@@ -153,7 +153,7 @@ func (s *Sim) exchange(form url.Values) (*stsReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := mapAttributes(st, pool, claims)
+	p, err := mapAttributes(st, pool, acceptedHardware(s.cfg.Hardware), claims)
 	if err != nil {
 		return nil, err
 	}

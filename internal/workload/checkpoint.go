@@ -19,6 +19,8 @@ type ledgers struct {
 }
 
 type ledger struct {
+	users int // guarded by ledgers.mu; those in work
+
 	mu   sync.Mutex          // held from the look at the last head to its replacement
 	last *receipt.Checkpoint // guarded by mu; nil: none was signed
 	note string              // guarded by mu; of the last
@@ -28,19 +30,27 @@ type ledger struct {
 // forgotten could be signed differently.
 const maxLedgers = 1 << 16
 
-func (l *ledgers) of(stateKey [32]byte) (*ledger, error) {
+// use returns the ledger of a state key, and what to call when done. One that
+// has no signature by then is forgotten: a state record is taken from anybody,
+// and only a signature shows that its key is there.
+func (l *ledgers) use(stateKey [32]byte) (one *ledger, done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := l.byKey[stateKey]
-	switch {
-	case one != nil:
-		return one, nil
-	case len(l.byKey) >= maxLedgers:
-		return nil, remote("overloaded", "this instance remembers %d ledgers and can't take another", maxLedgers)
+	if one = l.byKey[stateKey]; one == nil {
+		if len(l.byKey) >= maxLedgers {
+			return nil, nil, remote("overloaded", "this instance remembers %d ledgers and can't take another", maxLedgers)
+		}
+		one = &ledger{}
+		l.byKey[stateKey] = one
 	}
-	one = &ledger{}
-	l.byKey[stateKey] = one
-	return one, nil
+	one.users++
+	return one, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if one.users--; one.users == 0 && one.note == "" { // nobody else has it: its lock isn't needed
+			delete(l.byKey, stateKey)
+		}
+	}, nil
 }
 
 // Checkpoint implements teelink.Handler. The root is derived here, from the
@@ -56,10 +66,11 @@ func (s *Service) Checkpoint(ctx context.Context, in *teelink.Checkpoint) (strin
 		return "", missing(in.State)
 	}
 	key := state.cert.StateKey
-	l, err := s.ledgers.of(key)
+	l, done, err := s.ledgers.use(key)
 	if err != nil {
 		return "", err
 	}
+	defer done()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	origin := receipt.LedgerOrigin(state.cert.Organization)

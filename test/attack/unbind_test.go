@@ -57,7 +57,7 @@ func bind(s *cloudsim.Sim, digest string) error {
 
 func editPolicy(s *cloudsim.Sim, edit func(*iamPolicy) bool) error {
 	info := s.Info()
-	token, err := s.UserToken("user:owner@sigil-provider.test")
+	token, err := s.UserToken("user:release@sigil-provider.test")
 	if err != nil {
 		return err
 	}
