@@ -24,6 +24,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
+	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 )
 
@@ -95,11 +96,27 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Log.Warn("wallets of an older release aren't found by their addresses yet", "error", err)
 		}
 	})
+	background.Go(func() { auditOlder(bctx, st, cfg.Log) })
 	sequencer := &ledger.Sequencer{Store: st, Signer: link, Log: cfg.Log}
 	background.Go(func() { sequencer.Run(bctx) })
 	defer background.Wait()
 	defer stop()
 	return listen(ctx, &cfg, srv)
+}
+
+// auditOlder takes what an older release left into audit trails, newest first.
+func auditOlder(ctx context.Context, st store.Store, log *slog.Logger) {
+	for ctx.Err() == nil {
+		n, err := st.AuditOlder(ctx, 100)
+		switch {
+		case errors.Is(err, store.ErrExists): // another control plane does it too
+		case err != nil && ctx.Err() == nil:
+			log.Warn("decisions of an older release aren't in the audit trail yet", "error", err)
+			return
+		case n == 0:
+			return
+		}
+	}
 }
 
 func listen(ctx context.Context, cfg *Config, srv *server.Server) error {
