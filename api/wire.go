@@ -131,6 +131,23 @@ type Key struct {
 	LastUsedAt  *time.Time `json:"last_used_at,omitempty"` // lags a minute
 }
 
+// AuditEvent is one line of an organisation's audit trail.
+type AuditEvent struct {
+	ID             string    `json:"id"`
+	Timestamp      time.Time `json:"timestamp"`
+	OrganizationID string    `json:"organization_id"`
+	EventType      string    `json:"event_type"` // message.signed, wallet.created, api_key.created, api_key.revoked, org.created
+	Success        bool      `json:"success"`
+	ErrorCode      string    `json:"error_code"`           // of a denial
+	ActorType      string    `json:"actor_type"`           // api_key, admin
+	ActorID        string    `json:"actor_id"`             // key id of an api_key
+	KeyID          string    `json:"key_id,omitempty"`     // that asked, or that was created or revoked
+	GrantID        string    `json:"grant_id,omitempty"`   // of a key that was created or revoked
+	WalletID       string    `json:"wallet_id,omitempty"`  // of a decision
+	Network        string    `json:"network,omitempty"`    // of a signature
+	ReceiptID      string    `json:"receipt_id,omitempty"` // of a decision; it is the proof
+}
+
 // CreateRevocation is the body of POST /v1/orgs/{id}/revocations.
 type CreateRevocation struct {
 	Revocation json.RawMessage `json:"revocation"` // DSSE envelope

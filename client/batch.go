@@ -160,8 +160,11 @@ func (c *Client) prepareBatch(path string, items []any, most int, idempotencyKey
 		return nil, badArgument("items", "together they have %d bytes, at most %d: send them in several requests", len(body), maxBatchBody)
 	}
 	var err error
-	b.call, err = c.t.prepare(c.key, "POST", path, "", body, idempotencyKey)
-	return b, err
+	if b.call, err = c.t.prepare(c.key, "POST", path, "", body, idempotencyKey); err != nil {
+		return nil, err
+	}
+	b.most = maxBatchReply
+	return b, nil
 }
 
 // sendBatch sends the request, and sends it again while something that will

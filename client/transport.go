@@ -28,9 +28,12 @@ const (
 	resendWithin = 50 * time.Second
 	maxAttempts  = 6
 	firstBackoff = 100 * time.Millisecond
-	// maxReply bounds a reply: 1,000 new wallets with certificates and
-	// receipts have about 4 MB.
-	maxReply = 16 << 20
+	// maxReply bounds a reply: a page of 200 wallets with certificates has
+	// about 300 kB.
+	maxReply = 4 << 20
+	// maxBatchReply bounds one with items: 1,000 new wallets with certificates
+	// and receipts have about 4 MB.
+	maxBatchReply = 16 << 20
 )
 
 // transport sends requests and reads the API's envelope. It trusts no reply.
@@ -86,6 +89,7 @@ type call struct {
 	authority.Request
 	header http.Header
 	made   time.Time
+	most   int64 // bytes of the reply; 0: maxReply
 
 	item     uint32 // one plus the index of a batch's item; 0: not one
 	itemBody []byte // as it stands in the body
@@ -191,12 +195,16 @@ func (t *transport) once(ctx context.Context, c *call, out any) (wait time.Durat
 		return 0, fmt.Errorf("%s %s: %w", c.Method, c.Path, err)
 	}
 	defer reply.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(reply.Body, maxReply+1))
+	most := c.most
+	if most == 0 {
+		most = maxReply
+	}
+	body, err := io.ReadAll(io.LimitReader(reply.Body, most+1))
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: read reply: %w", c.Method, c.Path, err)
 	}
-	if len(body) > maxReply {
-		return -1, broken(CodeResponse, nil, "reply of more than %d bytes", maxReply)
+	if int64(len(body)) > most {
+		return -1, broken(CodeResponse, nil, "reply of more than %d bytes", most)
 	}
 	err = decodeReply(reply.StatusCode, reply.Header.Get("Sigil-Request-Id"), body, out)
 	if reply.StatusCode == http.StatusTooManyRequests || reply.StatusCode == http.StatusServiceUnavailable {

@@ -17,10 +17,10 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	g := a.group("audit", "Export and verify the ledger", `The ledger is the log of all decisions of an organisation. The TEE signs its head and
+	g := a.group("audit", "See what was decided, and prove it", `The ledger is the log of all decisions of an organisation. The TEE signs its head and
 never signs one that doesn't extend the last: keep checkpoints where the service's
 operator can't change them, and a later ledger is proved to contain them.`)
-	g.AddCommand(a.exportLedgerCommand(), a.verifyLedgerCommand(), a.checkpointCommand())
+	g.AddCommand(a.trailCommand(), a.exportLedgerCommand(), a.verifyLedgerCommand(), a.checkpointCommand())
 	return g
 }
 

@@ -136,9 +136,25 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Log.Warn("wallets of an older release aren't found by their addresses yet", "error", err)
 		}
 	})
+	background.Go(func() { auditOlder(bctx, st, cfg.Log) })
 	defer background.Wait()
 	defer stop()
 	return p.listen(ctx, &cfg)
+}
+
+// auditOlder takes what an older release left into audit trails, newest first.
+func auditOlder(ctx context.Context, st store.Store, log *slog.Logger) {
+	for ctx.Err() == nil {
+		n, err := st.AuditOlder(ctx, 100)
+		switch {
+		case errors.Is(err, store.ErrExists): // another control plane does it too
+		case err != nil && ctx.Err() == nil:
+			log.Warn("decisions of an older release aren't in the audit trail yet", "error", err)
+			return
+		case n == 0:
+			return
+		}
+	}
 }
 
 // parts are what a control plane consists of.

@@ -103,6 +103,7 @@ func routes() []route {
 		{"POST", "/v1/orgs/{org}/api-keys", authDocument, MaxBody, long, (*Server).createKey},
 		{"GET", "/v1/orgs/{org}/api-keys", authAdmin, 0, short, (*Server).listKeys},
 		{"POST", "/v1/orgs/{org}/revocations", authDocument, MaxBody, long, (*Server).revoke},
+		{"GET", "/v1/orgs/{org}/audit", authAdmin, 0, short, (*Server).audit},
 		{"GET", "/v1/s2s/credential", authReader, 0, short, (*Server).credential},
 		{"GET", "/v1/s2s/wallets", authReader, 0, short, (*Server).listWallets},
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},

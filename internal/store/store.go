@@ -168,6 +168,40 @@ type Growth struct {
 	Tiles        []Tile       // those that are new or longer
 }
 
+// EventKind says what happened.
+type EventKind int
+
+// Event kinds; their numbers are stored.
+const (
+	EventSigned              EventKind = 1
+	EventWalletCreated       EventKind = 2
+	EventKeyCreated          EventKind = 3
+	EventKeyRevoked          EventKind = 4
+	EventOrganizationCreated EventKind = 5
+)
+
+// Event is one line of an organisation's audit trail.
+type Event struct {
+	Organization canon.UUID
+	ID           canon.UUID // of the receipt, the grant or the organisation
+	At           time.Time
+	Kind         EventKind
+	Success      bool       // false: denied
+	KeyID        string     // that asked, or that was created or revoked
+	Wallet       canon.UUID // zero: none
+	Network      string
+	Code         string // why it was denied
+}
+
+// EventFilter selects events; what is zero leaves all.
+type EventFilter struct {
+	Kind         EventKind
+	Success      *bool
+	Wallet       canon.UUID
+	KeyID        string
+	Since, Until time.Time // from Since on, before Until
+}
+
 // Page selects rows of a list.
 type Page struct{ Limit, Offset int }
 
@@ -213,7 +247,7 @@ type Store interface {
 	Unfolded(ctx context.Context, limit int) ([]int64, error)
 	// DecisionsOf returns a batch's stored decisions in order.
 	DecisionsOf(ctx context.Context, batch int64) ([]Decision, error)
-	// Fold takes batches into ledgers in one transaction. ErrExists: another
+	// Fold takes batches into ledgers and audit trails in one transaction. ErrExists: another
 	// fold was faster with one of the batches or ledgers, and nothing happened.
 	Fold(ctx context.Context, batches []int64, ledgers []Growth) error
 	Ledger(ctx context.Context, org canon.UUID) (*Ledger, error)
@@ -227,6 +261,13 @@ type Store interface {
 	Entries(ctx context.Context, org canon.UUID, from uint64, limit int) ([]Decision, error)
 	// EntryOf returns the index of a receipt's decision.
 	EntryOf(ctx context.Context, org, receipt canon.UUID) (uint64, error)
+
+	// Events returns a page of an audit trail, newest first, and how many
+	// there are. Decisions are in it once they are folded.
+	Events(ctx context.Context, org canon.UUID, f EventFilter, p Page) ([]Event, int, error)
+	// AuditOlder takes batches into audit trails that were folded by an older
+	// program, and returns how many. ErrExists: somebody else was faster.
+	AuditOlder(ctx context.Context, limit int) (int, error)
 
 	// PutEvidence archives evidence; again is no error.
 	PutEvidence(ctx context.Context, e *Evidence) error

@@ -3,6 +3,7 @@ package sqlrows
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"maps"
 	"slices"
@@ -18,7 +19,10 @@ func (r *Rows) CreateOrganization(ctx context.Context, o *store.Organization) er
 		Do: func(ctx context.Context, tx Tx) error {
 			_, err := tx.ExecContext(ctx, `INSERT INTO organizations (id, genesis, digest, state, created) VALUES ($1, $2, $3, $4, $5)`,
 				o.ID[:], o.Genesis, o.Digest[:], o.State, Micros(o.Created))
-			return err
+			if err != nil {
+				return err
+			}
+			return addEvents(ctx, tx, store.Event{Organization: o.ID, ID: o.ID, At: o.Created, Kind: store.EventOrganizationCreated, Success: true})
 		},
 		Stands: func(ctx context.Context) (bool, error) {
 			old, err := r.Organization(ctx, o.ID)
@@ -54,7 +58,10 @@ func (r *Rows) CreateGrant(ctx context.Context, g *store.Grant) error {
 		Do: func(ctx context.Context, tx Tx) error {
 			_, err := tx.ExecContext(ctx, `INSERT INTO grants (digest, organization_id, id, key_id, envelope, created) VALUES ($1, $2, $3, $4, $5, $6)`,
 				g.Digest[:], g.Organization[:], g.ID[:], g.KeyID, g.Envelope, Micros(g.Created))
-			return err
+			if err != nil {
+				return err
+			}
+			return addEvents(ctx, tx, store.Event{Organization: g.Organization, ID: g.ID, At: g.Created, Kind: store.EventKeyCreated, Success: true, KeyID: g.KeyID})
 		},
 		Stands: func(ctx context.Context) (bool, error) {
 			old, err := r.GrantByKeyID(ctx, g.KeyID)
@@ -115,13 +122,21 @@ func (r *Rows) Revoke(ctx context.Context, v *store.Revocation) error {
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			var exists int
-			if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM grants WHERE digest = $1 AND organization_id = $2`, v.Grant[:], v.Organization[:]).Scan(&exists); err != nil {
+		g := store.Event{Organization: v.Organization, At: v.At, Kind: store.EventKeyRevoked, Success: true}
+		var id []byte
+		switch err := tx.QueryRowContext(ctx, `SELECT id, key_id FROM grants WHERE digest = $1 AND organization_id = $2`, v.Grant[:], v.Organization[:]).Scan(&id, &g.KeyID); {
+		case errors.Is(err, sql.ErrNoRows):
+			return store.ErrNotFound
+		case err != nil:
+			return err
+		}
+		switch n, err := res.RowsAffected(); {
+		case err != nil:
+			return err
+		case n == 1:
+			g.ID = UUID(id)
+			if err := addEvents(ctx, tx, g); err != nil {
 				return err
-			}
-			if exists == 0 {
-				return store.ErrNotFound
 			}
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO revocations (grant_digest, organization_id, envelope, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,

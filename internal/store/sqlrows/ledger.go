@@ -48,6 +48,9 @@ func (r *Rows) Fold(ctx context.Context, batches []int64, ledgers []store.Growth
 				if err := once(tx.ExecContext(ctx, `DELETE FROM unfolded WHERE batch = $1`, b)); err != nil {
 					return err
 				}
+				if err := auditBatch(ctx, tx, b); err != nil {
+					return err
+				}
 			}
 			for i := range ledgers {
 				if err := grow(ctx, tx, &ledgers[i]); err != nil {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
-import { SigilApiError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
+import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
 import { family, messageBytes, networkSlugs, type Message } from './networks.js';
@@ -52,6 +52,13 @@ export interface SignResult {
   readonly verified: Verified;
 }
 
+/** What became of one item of a batch: exactly one is set. `error` is what
+ * `sign` would have thrown. */
+export interface SignOutcome {
+  readonly result?: SignResult;
+  readonly error?: Error;
+}
+
 export interface Wallet {
   readonly id: string;
   readonly label: string;
@@ -90,6 +97,11 @@ export class SigilS2S {
     create: (options: { label?: string; idempotencyKey?: string } = {}): Promise<CreatedWallet> => this.#createWallet(options),
     get: async (id: string): Promise<Wallet> => this.#wallet(await this.#trusted(), await this.#t.call({ method: 'GET', path: `/v1/s2s/wallets/${requireUUID(id, 'id')}` }), id).view,
     list: (options: { limit?: number; offset?: number } = {}): Promise<WalletList> => this.#listWallets(options),
+    /** Gives a wallet another label. */
+    label: (id: string, label: string): Promise<Wallet> => this.#changeWallet(id, { label }),
+    /** Puts a wallet away, or takes it back: the control plane then refuses to
+     * sign with it. The TEE knows nothing of it. */
+    archive: (id: string, archived = true): Promise<Wallet> => this.#changeWallet(id, { archived }),
   };
   /** Receipts of the organisation. */
   readonly receipts = {
@@ -113,20 +125,60 @@ export class SigilS2S {
 
   /** Signs a message and verifies the answer whole. */
   async sign(options: SignOptions): Promise<SignResult> {
+    const root = await this.#trusted();
+    const plan = await this.#plan(root, options);
+    const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify(plan.body), idempotencyKey: options.idempotencyKey });
+    const expected = { ...plan.expected, request };
+    return this.#accept(root, plan, expected, await this.#send(root, request, expected));
+  }
+
+  /** Signs up to 100 messages by one request. Each is decided, and each answer
+   * verified, for itself; outcomes are in the order of the items. It throws only
+   * where there is no answer about any of them. */
+  async signBatch(items: readonly SignOptions[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
+    if (items.length < 1 || items.length > 100) throw new SigilConfigError('invalid_argument', 'a batch has 1 to 100 items');
+    if (items.some((o) => o.idempotencyKey !== undefined)) throw new SigilConfigError('invalid_argument', 'a batch has one idempotencyKey for all items');
+    const root = await this.#trusted();
+    const plans = await Promise.all(items.map((o) => this.#plan(root, o)));
+    const bodies = plans.map((p) => JSON.stringify(p.body));
+    const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign/batch', body: `{"items":[${bodies.join(',')}]}`, idempotencyKey: options.idempotencyKey });
+    const replies = object(await this.#t.send(request), 'reply')['items'];
+    if (!Array.isArray(replies) || replies.length !== items.length) throw broken('response_mismatch', 'the reply has another number of items', 'items');
+    return Promise.all(plans.map(async (plan, i) => {
+      const expected = { ...plan.expected, request, item: i };
+      try {
+        const reply = object(replies[i], 'item');
+        const refusal = itemError(reply);
+        if (refusal) throw await this.#denied(root, refusal, expected, bodies[i]!);
+        return { result: await this.#accept(root, plan, expected, reply['data']) };
+      } catch (e) {
+        return { error: e as Error };
+      }
+    }));
+  }
+
+  /** What has to be signed, made from nothing but the options and the certified key. */
+  async #plan(root: Root, options: SignOptions): Promise<Plan> {
     const walletId = requireUUID(options.walletId, 'walletId');
     const f = family(options.network);
     const message = messageOf(options);
-    const root = await this.#trusted();
     const publicKey = (await this.#certificate(root, walletId)).keys.get(f.curve);
     if (!publicKey) throw new SigilConfigError('curve_mismatch', `the wallet has no ${f.curve} key, which ${options.network} needs`);
     const prepared = f.prepare(options.network, publicKey, message, messageBytes(message));
-    const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify({ wallet_id: walletId, network: options.network, ...message }), idempotencyKey: options.idempotencyKey });
-    const expected = { kind: 1, request, wallet: walletId, method: 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest };
-    const data = object(await this.#send(root, request, expected), 'reply');
+    return {
+      publicKey, signBytes: prepared.signBytes, body: { wallet_id: walletId, network: options.network, ...message },
+      expected: { kind: 1, wallet: walletId, method: 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest },
+    };
+  }
+
+  /** Verifies an answer; only what passes every check is returned. */
+  async #accept(root: Root, plan: Plan, expected: Pending & { wallet: string }, reply: unknown): Promise<SignResult> {
+    const { publicKey } = plan, { network, wallet } = expected, f = family(network);
+    const data = object(reply, 'reply');
     const signature = string(data, 'signature');
-    if (!f.verify(publicKey, prepared.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign the message under the wallet's certified key");
+    if (!f.verify(publicKey, plan.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign the message under the wallet's certified key");
     const address = f.address(publicKey);
-    for (const [field, want] of Object.entries({ wallet_id: walletId, network: options.network, address, public_key: hex(publicKey) })) {
+    for (const [field, want] of Object.entries({ wallet_id: wallet, network, address, public_key: hex(publicKey) })) {
       if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
     }
     const opened = await this.#receipt(root, data['receipt']);
@@ -178,6 +230,12 @@ export class SigilS2S {
     return { items: items.map((w) => this.#wallet(root, w, string(object(w, 'wallet'), 'id')).view), total: total as number, limit, offset };
   }
 
+  async #changeWallet(id: string, change: { label?: string; archived?: boolean }): Promise<Wallet> {
+    requireUUID(id, 'id');
+    const root = await this.#trusted();
+    return this.#wallet(root, await this.#t.call({ method: 'PATCH', path: `/v1/s2s/wallets/${id}`, body: JSON.stringify(change) }), id).view;
+  }
+
   async #getReceipt(id: string): Promise<Receipt> {
     requireUUID(id, 'id');
     const root = await this.#trusted();
@@ -223,21 +281,26 @@ export class SigilS2S {
     return root;
   }
 
-  /** Sends a request for a decision. A denial is believed with its receipt only. */
-  async #send(root: Root, request: SignedRequest, expected: Omit<Expected, 'wallet' | 'decision' | 'outputDigest'> & { wallet?: string }): Promise<unknown> {
+  /** Sends a request for a decision. */
+  async #send(root: Root, request: SignedRequest, expected: Pending): Promise<unknown> {
     try {
       return await this.#t.send(request);
     } catch (e) {
-      const details = e instanceof SigilApiError ? e.details : undefined;
-      if (!(e instanceof SigilApiError) || typeof details !== 'object' || details === null || !('receipt' in details)) throw e;
-      const opened = await this.#receipt(root, details.receipt);
-      const l = opened.leaf;
-      if (l.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
-      // What the workload refuses to decode, its receipt names by the body.
-      const decoded = undecoded.has(l.reason) ? { payloadDigest: sha256(request.body), intentDigest: zero32 } : {};
-      checkLeaf(root, this.#token, l, { ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
-      throw new SigilPolicyError(e, receiptView(opened));
+      throw e instanceof SigilApiError ? await this.#denied(root, e, expected, request.body) : e;
     }
+  }
+
+  /** A denial is believed with its receipt only; any other refusal is returned. */
+  async #denied(root: Root, e: SigilApiError, expected: Pending, body: string): Promise<SigilApiError> {
+    const { details } = e;
+    if (typeof details !== 'object' || details === null || !('receipt' in details)) return e;
+    const opened = await this.#receipt(root, details.receipt);
+    const l = opened.leaf;
+    if (l.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
+    // What the workload refuses to decode, its receipt names by the body.
+    const decoded = undecoded.has(l.reason) ? { payloadDigest: sha256(body), intentDigest: zero32 } : {};
+    checkLeaf(root, this.#token, l, { ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
+    return new SigilPolicyError(e, receiptView(opened));
   }
 
   async #receipt(root: Root, ref: unknown): Promise<OpenedReceipt> {
@@ -263,6 +326,27 @@ export class SigilS2S {
     this.#evidence.set(statement, evidence);
     return evidence;
   }
+}
+
+/** What a request implies for its receipt, before there is an answer. */
+type Pending = Omit<Expected, 'wallet' | 'decision' | 'outputDigest'> & { wallet?: string };
+
+/** A signature that is to be asked for. */
+interface Plan {
+  readonly publicKey: Uint8Array;
+  readonly signBytes: Uint8Array;
+  readonly body: object;
+  readonly expected: Omit<Pending, 'request'> & { wallet: string };
+}
+
+/** The error of a batch's item, as the error of a reply of its own. */
+function itemError(reply: Record<string, unknown>): SigilApiError | undefined {
+  const { status, error } = reply;
+  if (error === null && reply['data'] !== null) return undefined;
+  const e = object(error, 'error');
+  if (typeof status !== 'number' || status < 400) throw broken('response_invalid', 'the item has neither data nor an error');
+  const make = status === 401 ? SigilAuthError : SigilApiError;
+  return new make(status, string(e, 'code'), typeof e['message'] === 'string' ? e['message'] : '', undefined, e['details']);
 }
 
 /** Reasons of denials for which nothing was decoded. */

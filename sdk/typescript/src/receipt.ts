@@ -1,4 +1,4 @@
-import { FormatError, Reader, equal, hex, sha256, uuidText } from './canon.js';
+import { FormatError, Reader, equal, hex, sha256, unhex, uuidText } from './canon.js';
 import { curveNames, publicKeySizes, verifyEd25519 } from './keys.js';
 
 function split(signed: Uint8Array): [record: Uint8Array, signature: Uint8Array] {
@@ -214,4 +214,24 @@ export function openCheckpoint(note: string, origin: string, key: Uint8Array): {
   const hint = sha256(`${origin}\n\u0001`, key).subarray(0, 4);
   if (!equal(blob.subarray(0, 4), hint) || !verifyEd25519(key, new TextEncoder().encode(body), blob.subarray(4))) throw new FormatError('signature does not verify');
   return { size: BigInt(lines[1]!), root: strict(lines[2]!, 32) };
+}
+
+function itemDigest(magic: string, of: Uint8Array, index: number): Uint8Array {
+  const n = new Uint8Array(4);
+  new DataView(n.buffer).setUint32(0, index);
+  return sha256(magic, of, n);
+}
+
+/** The request id in the receipt of a batch's item (docs/FORMATS.md section 4.3). */
+export function itemRequestId(batch: string, index: number): string {
+  const id = unhex(batch.replaceAll('-', ''), 16);
+  id.set(itemDigest('sigil/item-id/v1\n', id, index).subarray(0, 10), 6);
+  id[6] = (id[6]! & 0x0f) | 0x80;
+  id[8] = (id[8]! & 0x3f) | 0x80;
+  return uuidText(id);
+}
+
+/** The idempotency digest in the receipt of a batch's item. */
+export function itemIdempotency(batch: Uint8Array, index: number): Uint8Array {
+  return itemDigest('sigil/item-idempotency/v1\n', batch, index);
 }

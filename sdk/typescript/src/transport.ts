@@ -14,7 +14,7 @@ export interface TransportOptions {
 }
 
 export interface Call {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PATCH';
   readonly path: string;
   readonly query?: string;
   readonly body?: string;
@@ -85,8 +85,8 @@ export class Transport {
     try {
       response = await this.#fetch(this.#base + r.path + (r.query ? `?${r.query}` : ''), {
         method: r.method, redirect: 'error', signal: AbortSignal.timeout(this.#timeout),
-        headers: r.method === 'POST' ? { ...r.headers, 'Content-Type': 'application/json' } : r.headers,
-        ...(r.method === 'POST' ? { body: r.body } : {}),
+        headers: r.method !== 'GET' ? { ...r.headers, 'Content-Type': 'application/json' } : r.headers,
+        ...(r.method !== 'GET' ? { body: r.body } : {}),
       });
       body = await read(response);
     } catch (e) {

@@ -3,7 +3,7 @@ import { verifyGenesis, verifyGrant, type Genesis, type Grant } from './document
 import { SigilVerificationError, broken, type VerificationCode } from './errors.js';
 import { Evidence, checkEvidence, type Attested } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
-import { decodeLeaf, decodeReceipt, decodeStateRecord, openBatch, openWalletCertificate, verifyPath, zero32, type Batch, type Leaf, type WalletCertificate } from './receipt.js';
+import { decodeLeaf, decodeReceipt, decodeStateRecord, itemIdempotency, itemRequestId, openBatch, openWalletCertificate, verifyPath, zero32, type Batch, type Leaf, type WalletCertificate } from './receipt.js';
 import type { Token } from './token.js';
 
 /** An organisation as far as it is proved. */
@@ -104,29 +104,34 @@ export interface Expected {
   readonly payloadDigest: Uint8Array;
   readonly intentDigest: Uint8Array;
   readonly outputDigest: Uint8Array;
+  /** Index in a batch; the request is the whole one. */
+  readonly item?: number;
 }
 
 /** Compares every field; returns whether it is an earlier request's answer
  * under the same Idempotency-Key. */
 export function checkLeaf(root: Root, token: Token, l: Leaf, x: Expected, nowMs: number): { replayed: boolean } {
   const key = x.request.idempotencyKey;
+  const whole = key === undefined ? zero32 : sha256(key);
+  const idempotency = x.item === undefined || key === undefined ? whole : itemIdempotency(whole, x.item);
+  const id = x.item === undefined ? x.request.id : itemRequestId(x.request.id, x.item);
   const fields: [string, boolean][] = [
     ['kind', l.kind === x.kind], ['decision', l.decision === x.decision], ['auth', l.auth === 1], ['freshness', l.freshness === 1],
     ['organization', l.organization === root.genesis.organizationId], ['genesis', equal(l.genesis, root.genesis.digest)],
     ['grant', equal(l.grant, root.grant.digest)], ['credential', equal(l.credential, token.key.publicKey)],
     ['wallet', l.wallet === x.wallet], ['method', l.method === x.method], ['network', l.network === x.network],
-    ['idempotency_digest', equal(l.idempotencyDigest, key === undefined ? zero32 : sha256(key))],
+    ['idempotency_digest', equal(l.idempotencyDigest, idempotency)],
     ['payload_digest', equal(l.payloadDigest, x.payloadDigest)],
     ['intent_digest', equal(l.intentDigest, x.intentDigest)],
     ['output_digest', equal(l.outputDigest, x.outputDigest)],
   ];
   const off = fields.find(([, same]) => !same);
   if (off) throw broken('receipt_mismatch', 'the receipt is of another decision than was asked for', off[0]);
-  return checkRequest(l, x.request, nowMs);
+  return checkRequest(l, x.request, id, nowMs);
 }
 
-function checkRequest(l: Leaf, r: SignedRequest, nowMs: number): { replayed: boolean } {
-  const sameId = l.requestId === r.id, sameDigest = equal(l.requestDigest, r.digest);
+function checkRequest(l: Leaf, r: SignedRequest, id: string, nowMs: number): { replayed: boolean } {
+  const sameId = l.requestId === id, sameDigest = equal(l.requestDigest, r.digest);
   const age = BigInt(Math.round(nowMs * 1000)) - l.time;
   if (age < -maxAge) throw broken('receipt_mismatch', "decided in the future; check this machine's clock", 'time');
   if (!sameId && !sameDigest && r.idempotencyKey !== undefined) return { replayed: true };

@@ -131,7 +131,7 @@ export class Service {
   decide(r, l, output) {
     const decision = {
       id: randomUUID(), kind: 1, decision: 1, auth: 1, freshness: 1, organization: this.organization, genesis: this.genesis.digest, grant: this.grant.digest,
-      credential: this.credential, requestId: r.nonce, requestDigest: r.digest, idempotencyDigest: r.idempotencyKey === undefined ? zero32 : sha256(r.idempotencyKey),
+      credential: this.credential, requestId: r.nonce, requestDigest: r.digest, idempotencyDigest: r.idempotency ?? (r.idempotencyKey === undefined ? zero32 : sha256(r.idempotencyKey)),
       intentDigest: zero32, outputDigest: output === undefined ? zero32 : sha256(output), reason: 'allowed', release, time: micros(), ...l,
     };
     this.attack.leaf?.(decision);
@@ -164,6 +164,23 @@ export class Service {
     }
     signature = this.attack.signature?.(signature, w) ?? signature;
     return { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys[evm ? 'secp256k1' : 'ed25519'], receipt: this.decide(r, l, signature) };
+  }
+
+  /** One item of a batch (docs/FORMATS.md section 4.3), answered as a request of its own is. */
+  item(r, body, index) {
+    const id = Buffer.from(r.nonce.replaceAll('-', ''), 'hex'), n = Buffer.alloc(4);
+    n.writeUInt32BE(index);
+    sha256(Buffer.concat([Buffer.from('sigil/item-id/v1\n'), id, n])).copy(id, 6, 0, 10);
+    id[6] = (id[6] & 15) | 128;
+    id[8] = (id[8] & 63) | 128;
+    const nonce = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+    const idempotency = r.idempotencyKey === undefined ? undefined : sha256(Buffer.concat([Buffer.from('sigil/item-idempotency/v1\n'), sha256(r.idempotencyKey), n]));
+    try {
+      return { status: 200, data: this.sign({ ...r, body, nonce, idempotency }), error: null };
+    } catch (e) {
+      if (!(e instanceof Refusal)) throw e;
+      return { status: e.status, data: null, error: { code: e.code, message: 'refused', ...(e.details ? { details: e.details } : {}) } };
+    }
   }
 
   create(r) {
@@ -202,6 +219,13 @@ export class Service {
       case 'GET /v1/s2s/wallets': {
         const q = new URLSearchParams(query), offset = Number(q.get('offset')), limit = Number(q.get('limit'));
         return { items: [...this.wallets.values()].slice(offset, offset + limit).map((w) => this.show(w)), total: this.wallets.size, limit, offset };
+      }
+      case 'POST /v1/s2s/sign/batch': return { items: JSON.parse(r.body).items.map((item, i) => this.item(r, JSON.stringify(item), i)) };
+      case 'PATCH /v1/s2s/wallets/:id': {
+        const w = this.wallets.get(id), change = JSON.parse(r.body);
+        if (change.label !== undefined) w.label = change.label;
+        if (change.archived !== undefined) w.archived = change.archived;
+        return this.show(w);
       }
       case 'POST /v1/s2s/sign': return this.once(r, () => this.sign(r));
       case 'POST /v1/s2s/wallets': return this.once(r, () => this.create(r));
