@@ -156,7 +156,7 @@ func leastPrivilege(t *testing.T, server *pgtest.Server) {
 			statements = append(statements, `DELETE FROM `+table)
 		}
 		if !slices.Contains(mayUpdate, table) {
-			statements = append(statements, fmt.Sprintf(`UPDATE %s SET %s`, table, server.Value(name, `SELECT attname || ' = ' || attname FROM pg_attribute WHERE attrelid = 'sigil.`+table+`'::regclass AND attnum > 0 ORDER BY attnum LIMIT 1`)))
+			statements = append(statements, fmt.Sprintf(`UPDATE %s SET %s`, table, server.Value(name, `SELECT attname || ' = ' || attname FROM pg_attribute WHERE attrelid = 'sigil.`+table+`'::regclass AND attnum > 0 ORDER BY attnum = 2 DESC, attnum LIMIT 1`)))
 		}
 	}
 	for _, text := range statements {
