@@ -55,6 +55,7 @@ func TestConfigIsRefused(t *testing.T) {
 		"no address":   func(c *controlplane.Config) { c.Listen = "" },
 		"no TEE":       func(c *controlplane.Config) { c.TEEAddresses = nil },
 		"no TEE known": func(c *controlplane.Config) { c.Accept = nil },
+		"TEEs twice":   func(c *controlplane.Config) { c.TEEFile = "/nowhere" },
 		"no rates":     func(c *controlplane.Config) { c.Rates = server.Rates{} },
 		"no queue":     func(c *controlplane.Config) { c.MaxInFlight = 0 },
 		"no log":       func(c *controlplane.Config) { c.Log = nil },

@@ -279,7 +279,7 @@ func (f *Fleet) best(w want) (best *member, over *teelink.Client) {
 	var top [sha256.Size]byte
 	var least int64
 	first := 0
-	if len(list) > 1 {
+	if len(list) > 1 && w.home == nil {
 		first = int(f.turn.Add(1) % uint32(len(list)))
 	}
 	for i := range list {

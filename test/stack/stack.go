@@ -67,6 +67,8 @@ type Options struct {
 	// TEE is the link's address of a workload that runs already, in another
 	// process; default one in this process.
 	TEE string
+	// Accept are the workloads that the control plane takes; default TEEReference.
+	Accept []authority.TEE
 	// MoreTEEs are the links' addresses of further workloads.
 	MoreTEEs []string
 	// DataDir is the control plane's; default a new one.
@@ -277,8 +279,12 @@ func (s *Stack) startControlPlane(tee string) {
 	if limits == nil {
 		limits = server.NewLimits(server.NoRates(), nil)
 	}
+	accept := s.opt.Accept
+	if accept == nil {
+		accept = []authority.TEE{s.TEEReference()}
+	}
 	committer := signing.NewCommitter(s.Store, log)
-	s.Fleet = signing.NewFleet(signing.FleetConfig{Addresses: append([]string{tee}, s.opt.MoreTEEs...), Accept: []authority.TEE{s.TEEReference()},
+	s.Fleet = signing.NewFleet(signing.FleetConfig{Addresses: append([]string{tee}, s.opt.MoreTEEs...), Accept: accept,
 		Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now})
 	s.Link = s.Fleet.Links()[0]
 	committer.ArchiveWith(s.Fleet.Archive)
@@ -331,6 +337,12 @@ type Owner struct {
 // NewOwner provisions an organisation through the API.
 func (s *Stack) NewOwner() *Owner {
 	s.t.Helper()
+	return s.NewOwnerOf(s.TEEReference())
+}
+
+// NewOwnerOf is NewOwner for an owner who accepts these workloads.
+func (s *Stack) NewOwnerOf(accepts authority.TEE) *Owner {
+	s.t.Helper()
 	_, admin, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -341,7 +353,7 @@ func (s *Stack) NewOwner() *Owner {
 	}
 	doc := authority.Genesis{Format: authority.FormatGenesis, OrganizationID: id, Name: "Acme", Created: s.Now().Unix(), Version: 1,
 		Admins: []authority.Admin{{Name: "root", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1,
-		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{s.TEEReference()}}
+		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{accepts}}
 	envelope, err := authority.SignEnvelope(authority.TypeGenesis, doc, admin)
 	if err != nil {
 		s.t.Fatal(err)
