@@ -82,6 +82,11 @@ soak: build ## 1,000 kills of each process under load
 	@{ SIGIL_TEST_KILLS=$${SIGIL_TEST_KILLS:-1000} go test -count=1 -timeout=6h -run=Kill -v ./test/chaos/... 2>&1; echo "exit status $$?"; } | tee docs/soak-last.txt
 	@grep -q '^exit status 0' docs/soak-last.txt
 
+.PHONY: failover
+failover: ## PostgreSQL under Patroni: the primary dies under load
+	@{ go vet -tags=failover ./test/failover && go test -count=1 -tags=failover -timeout=1h -v ./test/failover 2>&1; echo "exit status $$?"; } | grep -v '^=== RUN' >docs/failover-last.txt; cat docs/failover-last.txt
+	@grep -q '^exit status 0' docs/failover-last.txt
+
 FUZZTIME ?= 30s
 
 CONFIG ?= deploy/image/tee.json

@@ -108,7 +108,7 @@ func listen(ctx context.Context, c *teeconfig.Config, s *workload.Service, serve
 	background.Go(func() {
 		s.Run(rctx, func(err error) { log.Warn("attestation can't be renewed", "error", err.Error()) })
 	})
-	log.Info("serving", "address", c.Listen, "release", s.Release(), "version", version, "memory_protection", secret.Protected())
+	log.Info("serving", "address", l.Addr().String(), "release", s.Release(), "version", version, "memory_protection", secret.Protected())
 	err = server.Serve(ctx, l)
 	stop()
 	background.Wait()

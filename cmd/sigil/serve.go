@@ -21,7 +21,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Runs the control plane: the API in front of the TEE workload. It holds no secret
 and decides nothing; SIGTERM ends it after what is in work. --accept names the
 reference values of the workload, as 'sigil org create' takes them: it talks to
-no other.
+no other. Of several workloads it asks one that is up; with --tee-file they are
+added and drained by a changed file and SIGHUP.
 
 Its database is a folder that one process uses (--data), or PostgreSQL: then a
 file with the DSN (--database-file) or $SIGIL_DATABASE names it, as sigil_app
@@ -31,8 +32,8 @@ binds at the others within 5 seconds.`,
 		Example: `  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420 --accept tee.json
   sigil serve --database-file app.dsn --tee 10.0.0.2:7420 --accept tee.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if cfg.TEEAddress == "" || accept == "" {
-				return usagef("`sigil serve --help` has an example", "--tee and --accept are needed")
+			if (len(cfg.TEEAddresses) == 0) == (cfg.TEEFile == "") || accept == "" {
+				return usagef("`sigil serve --help` has an example", "--tee (or --tee-file) and --accept are needed")
 			}
 			if err := a.place(&cfg, databaseFile); err != nil {
 				return err
@@ -47,10 +48,13 @@ binds at the others within 5 seconds.`,
 			// JSON lines on standard error: nothing in them is secret.
 			cfg.Log = slog.New(slog.NewJSONHandler(a.errOut, &slog.HandlerOptions{Level: level}))
 			cfg.Version = a.version
-			hangup := make(chan os.Signal, 1)
-			signal.Notify(hangup, syscall.SIGHUP)
-			defer signal.Stop(hangup)
-			cfg.Reload = hangup
+			// Each reader has its own: a signal on one channel is taken once.
+			certificate, tees := make(chan os.Signal, 1), make(chan os.Signal, 1)
+			for _, hangup := range []chan os.Signal{certificate, tees} {
+				signal.Notify(hangup, syscall.SIGHUP)
+				defer signal.Stop(hangup)
+			}
+			cfg.Reload, cfg.ReloadTEEs = certificate, tees
 			scheme := "http://"
 			if cfg.TLSCertificate != "" {
 				scheme = "https://"
@@ -61,7 +65,8 @@ binds at the others within 5 seconds.`,
 	c.Flags().StringVar(&cfg.DataDir, "data", "", "folder of the embedded database")
 	c.Flags().StringVar(&databaseFile, "database-file", "", "file with the DSN of a PostgreSQL database (default $SIGIL_DATABASE)")
 	c.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:8420", "address of the API")
-	c.Flags().StringVar(&cfg.TEEAddress, "tee", "", "address of the TEE workload's link")
+	c.Flags().StringArrayVar(&cfg.TEEAddresses, "tee", nil, "address of a TEE workload's link; may be repeated")
+	c.Flags().StringVar(&cfg.TEEFile, "tee-file", "", "or a file of them, one a line, which is read again on SIGHUP")
 	c.Flags().StringVar(&accept, "accept", "", "JSON file with the accepted TEE, or a list of up to 4")
 	c.Flags().BoolVar(&cfg.OpenRegistration, "open-registration", false, "take new organisations from anybody")
 	c.Flags().StringVar(&cfg.Metrics, "metrics", "", "address of Prometheus metrics, as in 127.0.0.1:9420 (default none)")

@@ -108,7 +108,7 @@ func TestWalletCommands(t *testing.T) {
 	if len(signed.Items) != 2 || signed.Items[1].Signature == "" {
 		t.Errorf("%+v", signed)
 	}
-	if err := (&ledger.Sequencer{Store: st.Store, Signer: st.Link, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
+	if err := (&ledger.Sequencer{Store: st.Store, Signer: st.Fleet, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	found = listed{}

@@ -34,7 +34,9 @@ type Config struct {
 	DataDir          string           // folder of the embedded database; one process at a time
 	Database         string           // or the DSN of a PostgreSQL database; it may hold a password
 	Listen           string           // host:port of the API
-	TEEAddress       string           // host:port of the workload's link
+	TEEAddresses     []string         // host:port of each workload's link
+	TEEFile          string           // or a file of them, one a line; read again on ReloadTEEs
+	ReloadTEEs       <-chan os.Signal // reads TEEFile again
 	Accept           []authority.TEE  // reference values of the workload; required
 	OpenRegistration bool             // take new organisations from anybody
 	Rates            server.Rates     // what callers may ask; zero allows nothing
@@ -58,8 +60,10 @@ func (c *Config) check() error {
 	switch {
 	case (c.DataDir == "") == (c.Database == ""):
 		return errors.New("either a data folder or a database is needed")
-	case c.Listen == "" || c.TEEAddress == "":
-		return errors.New("an address to listen on and the address of a TEE are needed")
+	case c.Listen == "":
+		return errors.New("an address to listen on is needed")
+	case (len(c.TEEAddresses) == 0) == (c.TEEFile == ""):
+		return errors.New("either the addresses of TEE workloads or a file of them is needed")
 	case len(c.Accept) == 0:
 		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
 	case c.MaxInFlight < 1:
@@ -82,11 +86,11 @@ func (c *Config) openStore(ctx context.Context) (store.Store, error) {
 }
 
 // follower returns what follows other control planes, where there can be any.
-func (c *Config) follower(ctx context.Context, st store.Store, sign *signing.Service, link *signing.Link) (func(context.Context), error) {
+func (c *Config) follower(ctx context.Context, st store.Store, sign *signing.Service, fleet *signing.Fleet) (func(context.Context), error) {
 	if c.Database == "" {
 		return func(context.Context) {}, nil
 	}
-	f, err := signing.NewFollower(ctx, st, sign, link, c.Log)
+	f, err := signing.NewFollower(ctx, st, sign, fleet, c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +118,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	p := assemble(&cfg, st, networks)
-	follow, err := cfg.follower(ctx, st, p.signing, p.link)
+	addresses, err := cfg.tees()
+	if err != nil {
+		return err
+	}
+	p := assemble(&cfg, addresses, st, networks)
+	follow, err := cfg.follower(ctx, st, p.signing, p.fleet)
 	if err != nil {
 		return err
 	}
@@ -123,11 +131,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer p.endTraces(&cfg)
-	// Requests in work need link and committer, so these end last.
+	// Requests in work need links and committer, so these end last.
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.committer.Run(bctx) })
-	background.Go(func() { p.link.Run(bctx) })
+	background.Go(func() { p.fleet.Run(bctx) })
+	background.Go(func() { cfg.followTEEs(bctx, p.fleet) })
 	background.Go(func() { p.sequencer.Run(bctx) })
 	background.Go(func() { follow(bctx) })
 	background.Go(func() { p.signing.KeepUses(bctx, cfg.Log) })
@@ -160,7 +169,7 @@ func auditOlder(ctx context.Context, st store.Store, log *slog.Logger) {
 // parts are what a control plane consists of.
 type parts struct {
 	committer *signing.Committer
-	link      *signing.Link
+	fleet     *signing.Fleet
 	sequencer *ledger.Sequencer
 	signing   *signing.Service
 	server    *server.Server
@@ -168,18 +177,18 @@ type parts struct {
 	tracer    *tracing.Tracer  // nil: the same
 }
 
-func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
+func assemble(cfg *Config, addresses []string, st store.Store, networks *chain.Registry) *parts {
 	p := &parts{committer: signing.NewCommitter(st, networks, cfg.Log)}
-	p.link = &signing.Link{Address: cfg.TEEAddress, Accept: cfg.Accept, Store: st, OnBatch: p.committer.Add, Log: cfg.Log, Now: time.Now}
-	p.committer.ArchiveWith(p.link.Archive)
-	p.sequencer = &ledger.Sequencer{Store: st, Signer: p.link, Log: cfg.Log}
-	sign := signing.NewService(st, p.link, p.committer, networks)
+	p.fleet = signing.NewFleet(signing.FleetConfig{Addresses: addresses, Accept: cfg.Accept, Store: st, OnBatch: p.committer.Add, Log: cfg.Log, Now: time.Now})
+	p.committer.ArchiveWith(p.fleet.Archive)
+	p.sequencer = &ledger.Sequencer{Store: st, Signer: p.fleet, Log: cfg.Log}
+	sign := signing.NewService(st, p.fleet, p.committer, networks)
 	p.signing = sign
 	sign.SetMaxInFlight(cfg.MaxInFlight)
 	args := server.Args{
-		Store: st, Signing: sign, Link: p.link, Challenges: signing.NewChallenges(p.link), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), TrustedProxies: cfg.Proxies,
+		Store: st, Signing: sign, Fleet: p.fleet, Challenges: signing.NewChallenges(p.fleet), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), TrustedProxies: cfg.Proxies,
 		Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
-		Org: &org.Service{Store: st, Link: p.link, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
+		Org: &org.Service{Store: st, Fleet: p.fleet, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	}
 	if cfg.Metrics != "" {
 		p.metrics = metrics.New(cfg.Version)
@@ -190,7 +199,7 @@ func assemble(cfg *Config, st store.Store, networks *chain.Registry) *parts {
 	if p.metrics != nil {
 		p.metrics.Watch(metrics.Sources{
 			Requests: p.server.Requests, InFlight: sign.InFlight, Uncommitted: p.committer.Queued, Challenges: args.Challenges.Waiting,
-			LinkUp: p.link.Up, LedgerLag: func() time.Duration { return p.sequencer.Lag(time.Now()) },
+			LinkUp: p.fleet.Up, Links: p.links, LedgerLag: func() time.Duration { return p.sequencer.Lag(time.Now()) },
 			Draining: p.server.Draining,
 		})
 	}

@@ -48,13 +48,14 @@ func start(t *testing.T, cfg controlplane.Config) (addr string, stop func() erro
 }
 
 func TestConfigIsRefused(t *testing.T) {
-	good := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddress: "127.0.0.1:1", Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
+	good := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{"127.0.0.1:1"}, Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
 	for name, edit := range map[string]func(*controlplane.Config){
 		"no folder":    func(c *controlplane.Config) { c.DataDir = "" },
 		"two stores":   func(c *controlplane.Config) { c.Database = "postgres:///sigil?host=/nowhere" },
 		"no address":   func(c *controlplane.Config) { c.Listen = "" },
-		"no TEE":       func(c *controlplane.Config) { c.TEEAddress = "" },
+		"no TEE":       func(c *controlplane.Config) { c.TEEAddresses = nil },
 		"no TEE known": func(c *controlplane.Config) { c.Accept = nil },
+		"TEEs twice":   func(c *controlplane.Config) { c.TEEFile = "/nowhere" },
 		"no rates":     func(c *controlplane.Config) { c.Rates = server.Rates{} },
 		"no queue":     func(c *controlplane.Config) { c.MaxInFlight = 0 },
 		"no log":       func(c *controlplane.Config) { c.Log = nil },
@@ -72,7 +73,7 @@ func TestConfigIsRefused(t *testing.T) {
 // Without a TEE it serves what needs none, says that it isn't ready, and a
 // second process on the same folder is refused. It ends when it is told to.
 func TestRun(t *testing.T) {
-	cfg := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddress: nobody(t), Version: "v1.2.3", Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
+	cfg := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Version: "v1.2.3", Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
 	addr, stop := start(t, cfg)
 	for path, c := range map[string]struct {
 		status int
@@ -112,7 +113,7 @@ func TestRun(t *testing.T) {
 
 // A request in work when the end comes gets its answer.
 func TestDrain(t *testing.T) {
-	addr, stop := start(t, controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddress: nobody(t), Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100})
+	addr, stop := start(t, controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100})
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ import (
 )
 
 func goodConfig(t *testing.T) controlplane.Config {
-	return controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddress: nobody(t), Log: quiet(), Version: "v1.2.3",
+	return controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Log: quiet(), Version: "v1.2.3",
 		Accept: []authority.TEE{{}}, Rates: server.NoRates(), MaxInFlight: 100}
 }
 

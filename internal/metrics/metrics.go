@@ -21,7 +21,8 @@ type Sources struct {
 	InFlight    func() int           // that wait for the TEE, are decided or wait for their commit
 	Uncommitted func() int           // decisions that wait for their commit
 	Challenges  func() int           // that wait to be attested
-	LinkUp      func() bool          // to the TEE
+	LinkUp      func() bool          // to any TEE
+	Links       func() []Link        // to each
 	LedgerLag   func() time.Duration // since all decisions were in signed ledgers
 	Draining    func() bool          // the process is about to end
 }
@@ -86,7 +87,8 @@ func (m *Metrics) Watch(from Sources) {
 	gauge("sigil_decisions_in_flight", "Requests that wait for the TEE, are decided or wait for their commit.", count(from.InFlight))
 	gauge("sigil_decisions_uncommitted", "Decisions that wait for their commit.", count(from.Uncommitted))
 	gauge("sigil_challenges_waiting", "Challenges that wait to be attested.", count(from.Challenges))
-	gauge("sigil_tee_link_up", "1 while an accepted TEE workload is connected.", yes(from.LinkUp))
+	gauge("sigil_tee_link_up", "1 while at least one accepted TEE workload is connected.", yes(from.LinkUp))
+	m.registry.MustRegister(&linkCollector{links: from.Links})
 	gauge("sigil_draining", "1 once the process is about to end.", yes(from.Draining))
 	gauge("sigil_ledger_lag_seconds", "Time since all decisions were in signed ledgers.", func() float64 { return from.LedgerLag().Seconds() })
 }

@@ -22,7 +22,7 @@ import (
 // Service carries out administrative requests.
 type Service struct {
 	Store   store.Store
-	Link    *signing.Link
+	Fleet   *signing.Fleet
 	Signing *signing.Service
 	Now     func() time.Time
 	// Open lets anybody create an organisation.
@@ -60,14 +60,13 @@ func (s *Service) Create(ctx context.Context, genesis []byte) (*store.Organizati
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
 	}
-	client, err := s.Link.Client(ctx)
-	if err != nil {
-		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
-	}
-	state, err := client.Provision(ctx, genesis)
+	state, err := s.Fleet.Provision(ctx, genesis)
 	var refused *teelink.RemoteError
 	if errors.As(err, &refused) {
 		return nil, &signing.Error{Code: api.Code(refused.Code), Message: refused.Message}
+	}
+	if errors.Is(err, signing.ErrUnavailable) {
+		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
 	}
 	if err != nil {
 		return nil, refuse(api.CodeTEEUnavailable, "the TEE didn't answer: %v", err)
@@ -184,7 +183,7 @@ func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) er
 		return refuse(api.CodeStoreUnavailable, "the revocation couldn't be stored; send the same request again")
 	}
 	s.Signing.ForgetGrant(v.Grant)
-	if err := s.Link.Revoked(ctx, o.Genesis, envelope); err != nil {
+	if err := s.Fleet.Revoked(ctx, o.Genesis, envelope); err != nil {
 		return refuse(api.CodeTEEUnavailable, "the revocation is stored, but the TEE didn't confirm it; send the same request again")
 	}
 	return nil

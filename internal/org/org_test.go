@@ -140,7 +140,7 @@ func TestCreateOrganization(t *testing.T) {
 
 func TestRegistrationIsClosedByDefault(t *testing.T) {
 	m := newMaker(t)
-	closed := &org.Service{Store: m.s.Store, Link: m.s.Link, Signing: m.s.Signing, Now: m.s.Now}
+	closed := &org.Service{Store: m.s.Store, Fleet: m.s.Fleet, Signing: m.s.Signing, Now: m.s.Now}
 	_, err := closed.Create(t.Context(), m.genesis(m.key(), nil))
 	if e, ok := err.(*signing.Error); !ok || e.Code != api.CodeRegistrationClosed {
 		t.Fatal(err)

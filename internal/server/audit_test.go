@@ -25,7 +25,7 @@ func TestAudit(t *testing.T) {
 	})
 	s.refused(t, "denied", s.Request(narrow, "POST", "/v1/s2s/sign", sign), api.CodePolicyNetwork)
 	s.Do(s.Request(s.stranger, "POST", "/v1/s2s/wallets", `{}`), 201, nil)
-	if err := (&ledger.Sequencer{Store: s.Store, Signer: s.Link, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
+	if err := (&ledger.Sequencer{Store: s.Store, Signer: s.Fleet, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	path := "/v1/orgs/" + s.owner.Genesis.OrganizationID.String() + "/audit"

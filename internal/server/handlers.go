@@ -33,7 +33,7 @@ func (s *Server) ready(c *call) (reply, error) {
 	if err := s.Store.Ready(c.ctx); err != nil {
 		return reply{}, refuse(api.CodeStoreUnavailable, "the database isn't ready")
 	}
-	if _, err := s.Link.Evidence(); err != nil {
+	if _, err := s.Fleet.Evidence(); err != nil {
 		return reply{}, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
 	}
 	return ok(http.StatusOK, map[string]string{"status": "ready"})
@@ -59,7 +59,7 @@ func (s *Server) attestation(c *call) (reply, error) {
 	if asked {
 		return s.attestChallenge(c, value)
 	}
-	e, err := s.Link.Evidence()
+	e, err := s.Fleet.Evidence()
 	if err != nil {
 		return reply{}, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
 	}

@@ -23,7 +23,7 @@ func toRead(g *authority.Grant) {
 func TestReadScope(t *testing.T) {
 	s := newScene(t)
 	reader := s.NewKey(s.owner, toRead)
-	if err := (&ledger.Sequencer{Store: s.Store, Signer: s.Link}).Round(t.Context()); err != nil {
+	if err := (&ledger.Sequencer{Store: s.Store, Signer: s.Fleet}).Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	query := map[string]string{"/v1/log/inclusion": "?receipt=" + s.wallet.Receipt.ID, "/v1/log/consistency": "?from=1"}

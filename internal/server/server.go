@@ -29,7 +29,7 @@ const MaxBody = 64 << 10
 type Args struct {
 	Store   store.Store
 	Signing *signing.Service
-	Link    *signing.Link
+	Fleet   *signing.Fleet
 	// Challenges answers callers who want evidence made for them.
 	Challenges *signing.Challenges
 	Org        *org.Service

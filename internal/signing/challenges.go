@@ -46,8 +46,8 @@ type ChallengeAnswer struct {
 	Path     [][32]byte
 }
 
-// NewChallenges returns Challenges over a link.
-func NewChallenges(l *Link) *Challenges { return &Challenges{ask: l.attestChallenges, now: l.Now} }
+// NewChallenges returns Challenges over a fleet.
+func NewChallenges(f *Fleet) *Challenges { return &Challenges{ask: f.attestChallenges, now: f.Now} }
 
 const (
 	maxChallenges     = 10_000 // open; each holds some 200 bytes and a connection
@@ -137,13 +137,7 @@ func (c *Challenges) answer(round []*challenge) (again []*challenge) {
 
 // attestChallenges has the connected workload attest the root. What comes back
 // must be of the same instance: its statement in all but challenges and time.
-func (l *Link) attestChallenges(root [32]byte) (*store.Evidence, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := l.Client(ctx)
-	if err != nil {
-		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
-	}
+func (l *Link) attestChallenges(ctx context.Context, c *teelink.Client, root [32]byte) (*store.Evidence, error) {
 	h, err := c.Attest(ctx, root)
 	var refused *teelink.RemoteError
 	switch {

@@ -28,7 +28,7 @@ type Committer struct {
 	// archive makes sure that the evidence for a statement is stored, so that
 	// whoever gets a receipt of its batches can verify it.
 	archive  func(statement, instance [32]byte) error
-	archived [2][32]byte // the last pair; owned by the goroutine of Run
+	archived map[[2][32]byte]bool // the last pairs; owned by the goroutine of Run
 
 	observe func(decisions int, took time.Duration, err error)
 
@@ -80,7 +80,7 @@ func (c *Committer) Queued() int {
 
 // NewCommitter returns a Committer; Run must be running for it to commit.
 func NewCommitter(s store.Store, n *chain.Registry, log *slog.Logger) *Committer {
-	return &Committer{store: s, networks: n, log: log, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
+	return &Committer{store: s, networks: n, log: log, archived: map[[2][32]byte]bool{}, labels: map[labelKey]string{}, wake: make(chan struct{}, 1)}
 }
 
 // Add queues a batch that arrived; it is teelink.ClientConfig.OnBatch.
@@ -127,6 +127,10 @@ func (c *Committer) takeLabel(k labelKey) string {
 	delete(c.labels, k)
 	return label
 }
+
+// maxArchived bounds the pairs: each instance has one, and renews it now and
+// then.
+const maxArchived = 4 * maxMembers
 
 // maxTogether bounds one transaction, in batches.
 const maxTogether = 256
@@ -236,11 +240,14 @@ func (c *Committer) rows(t *ticket) (store.CommitBatch, error) {
 	if err != nil {
 		return store.CommitBatch{}, err
 	}
-	if pair := [2][32]byte{batch.Statement, batch.InstanceKey}; pair != c.archived {
+	if pair := [2][32]byte{batch.Statement, batch.InstanceKey}; !c.archived[pair] {
 		if err := c.archive(batch.Statement, batch.InstanceKey); err != nil {
 			return store.CommitBatch{}, fmt.Errorf("evidence of a batch: %w", err)
 		}
-		c.archived = pair
+		if len(c.archived) >= maxArchived {
+			clear(c.archived) // of instances that have gone
+		}
+		c.archived[pair] = true
 	}
 	n := len(t.batch.Items)
 	out := store.CommitBatch{Decisions: make([]store.Decision, n), Wallets: make([]*store.Wallet, n)}

@@ -17,12 +17,12 @@ const (
 )
 
 // Follower hears of revocations that other control planes over the same store
-// took. Each tells its own caches and its own instance; a follower does the
+// took. Each tells its own caches and its own instances; a follower does the
 // same with what they stored.
 type Follower struct {
 	store   store.Store
 	signing *Service
-	link    *Link
+	fleet   *Fleet
 	log     *slog.Logger
 
 	count int               // of revocations, when all were told; owned by Run
@@ -30,10 +30,10 @@ type Follower struct {
 }
 
 // NewFollower returns a follower that knows what is stored now. It must be
-// made before the link runs: what is stored later is the follower's to tell,
-// what was there the link tells each instance.
-func NewFollower(ctx context.Context, s store.Store, sign *Service, l *Link, log *slog.Logger) (*Follower, error) {
-	f := &Follower{store: s, signing: sign, link: l, log: log, told: map[[32]byte]bool{}}
+// made before the fleet runs: what is stored later is the follower's to tell,
+// what was there the links tell each instance.
+func NewFollower(ctx context.Context, s store.Store, sign *Service, fleet *Fleet, log *slog.Logger) (*Follower, error) {
+	f := &Follower{store: s, signing: sign, fleet: fleet, log: log, told: map[[32]byte]bool{}}
 	list, err := s.Revocations(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read revocations: %w", err)
@@ -90,7 +90,7 @@ func (f *Follower) look(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read organisation of a revocation: %w", err)
 		}
-		if err := f.link.Revoked(ctx, o.Genesis, r.Envelope); err != nil {
+		if err := f.fleet.Revoked(ctx, o.Genesis, r.Envelope); err != nil {
 			return fmt.Errorf("tell the TEE of a revocation: %w", err)
 		}
 		f.told[r.Grant] = true

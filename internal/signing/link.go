@@ -45,6 +45,10 @@ type Link struct {
 	evidence    *store.Evidence
 	changed     chan struct{} // closed and replaced when client changes
 	revocations uint64        // how many were stored through Revoked
+
+	health health
+	// wake, if set, is told when a connection comes; set before Run.
+	wake func()
 }
 
 // Run keeps the link until ctx ends.
@@ -56,10 +60,11 @@ func (l *Link) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.Log.Warn("link to the TEE is down", "error", err)
+		l.Log.Warn("link to the TEE is down", "tee", l.Address, "error", err)
 		if wasUp {
 			wait = fastest
 		}
+		l.health.failed(err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
@@ -85,7 +90,12 @@ func (l *Link) serve(ctx context.Context) (wasUp bool, err error) {
 		return false, err
 	}
 	defer l.set(nil, nil)
-	l.Log.Info("link to the TEE is up", "release", e.Release, "version", e.Version)
+	l.Log.Info("link to the TEE is up", "tee", l.Address, "release", e.Release, "version", e.Version)
+	pctx, stop := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	defer stop()
+	probing.Go(func() { l.probe(pctx, c) })
 	return true, l.watch(ctx, c)
 }
 
@@ -127,7 +137,7 @@ func (l *Link) introduce(ctx context.Context, c *teelink.Client) (*store.Evidenc
 		return nil, errors.New("the TEE's statement names another link key: somebody is in the middle")
 	}
 	if err := l.validate(&h, st); err != nil {
-		return nil, fmt.Errorf("the peer isn't an accepted TEE workload: %w", err)
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	e := &store.Evidence{ID: st.Digest(), Statement: h.Statement, Token: string(h.Token), Release: h.Release, Version: h.Version, Stored: l.Now()}
 	if err := l.Store.PutEvidence(ctx, e); err != nil {
@@ -135,6 +145,9 @@ func (l *Link) introduce(ctx context.Context, c *teelink.Client) (*store.Evidenc
 	}
 	return e, nil
 }
+
+// errRefused is wrapped by what is wrong with a peer's evidence.
+var errRefused = errors.New("the peer isn't an accepted TEE workload")
 
 // validate verifies the token for the statement against the reference values.
 func (l *Link) validate(h *teelink.HelloReply, st *receipt.Statement) error {
@@ -189,7 +202,8 @@ func (l *Link) admit(ctx context.Context, c *teelink.Client, e *store.Evidence) 
 
 // Revoked tells the connected instance of a revocation that was just stored.
 // Nil means that no instance signs without knowing it: where none is
-// connected, the next one is told before requests reach it.
+// connected, the next one is told before requests reach it, and one that
+// doesn't answer is cut off.
 func (l *Link) Revoked(ctx context.Context, genesis, revocation []byte) error {
 	l.mu.Lock()
 	l.revocations++
@@ -198,14 +212,24 @@ func (l *Link) Revoked(ctx context.Context, genesis, revocation []byte) error {
 	if c == nil {
 		return nil
 	}
-	return tell(ctx, c, genesis, revocation)
+	err := tell(ctx, c, genesis, revocation)
+	var refused *teelink.RemoteError
+	if err == nil || ctx.Err() != nil || errors.As(err, &refused) {
+		return err
+	}
+	l.Log.Warn("the TEE doesn't confirm a revocation: the link is cut", "tee", l.Address, "error", err)
+	c.Close()
+	return nil
 }
+
+// tellPatience is less than a caller waits for an acknowledged revocation.
+const tellPatience = 5 * time.Second
 
 // tell hands one revocation over, with its genesis in the same frame, since
 // the instance keeps a bounded number of those. An organisation that doesn't
 // accept the release can't sign with it, so there it needn't be known.
 func tell(ctx context.Context, c *teelink.Client, genesis, revocation []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
 	defer cancel()
 	err := c.Put(ctx, []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: genesis}, {Kind: teelink.ObjectRevocation, Bytes: revocation}})
 	var refused *teelink.RemoteError
@@ -240,49 +264,29 @@ func (l *Link) pushRevocations(ctx context.Context, c *teelink.Client) error {
 	return nil
 }
 
-// Archive makes sure that the evidence for a statement is stored: an instance
-// renews it now and then, and the first batch under it may come first.
-//
-// The statement must be of the instance that signed the batch.
-func (l *Link) Archive(statement, instance [32]byte) error {
-	e, err := l.evidenceFor(statement)
-	if err != nil {
-		return err
-	}
-	st, err := receipt.DecodeStatement(e.Statement)
-	if err != nil {
-		return err
-	}
-	if st.InstanceKey != instance {
-		return errors.New("the batch isn't signed by the attested instance")
+// knows returns the evidence for a statement if it is the connection's.
+func (l *Link) knows(statement [32]byte) *store.Evidence {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.evidence != nil && l.evidence.ID == statement {
+		return l.evidence
 	}
 	return nil
 }
 
-func (l *Link) evidenceFor(statement [32]byte) (*store.Evidence, error) {
-	l.mu.Lock()
-	c, latest := l.client, l.evidence
-	l.mu.Unlock()
-	if latest != nil && latest.ID == statement {
-		return latest, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if e, err := l.Store.Evidence(ctx, statement); err == nil {
-		return e, nil
-	}
+// refresh fetches the connection's evidence anew, which an instance renews now
+// and then.
+func (l *Link) refresh(ctx context.Context) error {
+	c := l.connection()
 	if c == nil {
-		return nil, ErrUnavailable
+		return ErrUnavailable
 	}
 	e, err := l.introduce(ctx, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.renewed(c, e)
-	if e.ID != statement {
-		return nil, errors.New("the TEE has other evidence now")
-	}
-	return e, nil
+	return nil
 }
 
 // renewed notes newer evidence of a connection that is still the one.
@@ -305,6 +309,28 @@ func (l *Link) setLocked(c *teelink.Client, e *store.Evidence) {
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
+	}
+	if c != nil {
+		l.health.admitted()
+		if l.wake != nil {
+			l.wake()
+		}
+	}
+}
+
+// connection returns that which requests may go over, or nil.
+func (l *Link) connection() *teelink.Client {
+	l.mu.Lock()
+	c := l.client
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.Done():
+		return nil
+	default:
+		return c
 	}
 }
 

@@ -34,10 +34,10 @@ func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
 	if leaf.Kind != receipt.KindCreateWallet {
 		return nil, nil
 	}
-	if _, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, s.link.Now()); err != nil {
+	if _, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, s.fleet.Now()); err != nil {
 		return nil, nil // the TEE says what is wrong
 	}
-	if now := s.link.Now().Unix(); now >= c.Key.Expires || now < c.Key.NotBefore {
+	if now := s.fleet.Now().Unix(); now >= c.Key.Expires || now < c.Key.NotBefore {
 		return nil, nil // the same
 	}
 	if leaf.PayloadDigest != sha256.Sum256(c.body()) {

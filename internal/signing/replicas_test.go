@@ -108,7 +108,7 @@ func TestControlPlanesShareADatabase(t *testing.T) {
 // A follower that can't read relies on nothing that it read before.
 func TestFollowerWithoutStore(t *testing.T) {
 	s := newScene(t)
-	f, err := signing.NewFollower(t.Context(), s.store, s.Signing, s.Link, slog.New(slog.DiscardHandler))
+	f, err := signing.NewFollower(t.Context(), s.store, s.Signing, s.Fleet, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func refuse(code api.Code, format string, args ...any) error {
 // Service decides requests through the TEE.
 type Service struct {
 	store     store.Store
-	link      *Link
+	fleet     *Fleet
 	committer *Committer
 	networks  *chain.Registry
 	queue     queue
@@ -52,8 +52,8 @@ type Service struct {
 }
 
 // NewService returns a Service over its parts.
-func NewService(s store.Store, l *Link, c *Committer, n *chain.Registry) *Service {
-	return &Service{store: s, link: l, committer: c, networks: n, queue: queue{max: DefaultMaxInFlight, byOrg: map[canon.UUID]int{}}, uses: uses{last: map[string]time.Time{}},
+func NewService(s store.Store, f *Fleet, c *Committer, n *chain.Registry) *Service {
+	return &Service{store: s, fleet: f, committer: c, networks: n, queue: queue{max: DefaultMaxInFlight, byOrg: map[canon.UUID]int{}}, uses: uses{last: map[string]time.Time{}},
 		keys: map[string]*Key{}, wallets: map[canon.UUID]*Wallet{}}
 }
 
@@ -166,7 +166,7 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	s.mu.RLock()
 	w := s.wallets[id]
 	s.mu.RUnlock()
-	now := s.link.Now()
+	now := s.fleet.Now()
 	if w != nil && w.Organization == org && now.Sub(w.loaded) < maxWalletAge {
 		return w, nil
 	}
@@ -285,12 +285,39 @@ func (s *Service) decide(ctx context.Context, c *Call) (*Outcome, error) {
 	return s.outcome(ctx, t.results[o.Index].Stored, t.leaves[o.Index], t.signed.Statement, proof)
 }
 
-// ask sends the request over the link, with missing objects put once.
+// maxAsked is how many workloads are asked, one after the other.
+const maxAsked = 3
+
+// ask has a workload decide the request. Where its link breaks before the
+// answer, another one is asked: what the first decided isn't released by it,
+// and if its batch did arrive, the store lets the first of the two stand. A new
+// wallet is left to the client to ask for again: as long as its workload is
+// there, no other makes it.
 func (s *Service) ask(ctx context.Context, c *Call) (*teelink.Outcome, error) {
-	client, err := s.link.Client(ctx)
-	if err != nil {
-		return nil, err
+	w := want{op: teelink.OpDecide}
+	if c.Request.Item != 0 {
+		w.op = teelink.OpDecideItem
 	}
+	asks := maxAsked
+	if c.Wallet == nil {
+		id := c.requestID()
+		w.home, asks = append([]byte(c.Key.KeyID), id[:]...), 1
+	}
+	for {
+		m, client, err := s.fleet.take(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		out, err := askOf(ctx, client, c)
+		m.give()
+		if asks--; asks == 0 || !errors.Is(err, teelink.ErrClosed) || ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+// askOf sends the request over one link, with missing objects put once.
+func askOf(ctx context.Context, client *teelink.Client, c *Call) (*teelink.Outcome, error) {
 	r := &c.Request
 	r.Genesis, r.Grant = c.Key.Genesis.Digest, c.Key.Digest
 	record := teelink.Object{Kind: teelink.ObjectStateRecord, Bytes: c.Key.State}

@@ -20,7 +20,7 @@ type uses struct {
 
 // Used notes that a key was used now. The caller must have proved itself.
 func (s *Service) Used(keyID string) {
-	now := s.link.Now()
+	now := s.fleet.Now()
 	s.uses.mu.Lock()
 	s.uses.last[keyID] = now
 	s.uses.mu.Unlock()

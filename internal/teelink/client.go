@@ -112,6 +112,9 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 // LinkKey returns the SHA-256 of the peer's SubjectPublicKeyInfo.
 func (c *Client) LinkKey() [32]byte { return c.linkKey }
 
+// Knows reports whether the workload's version of the link has the operation.
+func (c *Client) Knows(op Op) bool { return knows(c.version, op) }
+
 // Done is closed when the link is down.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
@@ -204,7 +207,7 @@ func (c *Client) call(ctx context.Context, op Op, payload []byte) (reply, error)
 	}
 	if err := c.out.send(f); err != nil {
 		c.forget(id)
-		return reply{}, err
+		return reply{}, c.unsent(err)
 	}
 	select {
 	case r := <-ch:
@@ -213,6 +216,20 @@ func (c *Client) call(ctx context.Context, op Op, payload []byte) (reply, error)
 		c.forget(id)
 		return reply{}, ctx.Err()
 	}
+}
+
+// unsent says why a frame wasn't queued: it is too large, or the link broke at
+// this moment.
+func (c *Client) unsent(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return c.err
+	case errors.Is(err, errSlowPeer):
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return err
 }
 
 func (c *Client) forget(id uint64) {

@@ -67,6 +67,10 @@ type Options struct {
 	// TEE is the link's address of a workload that runs already, in another
 	// process; default one in this process.
 	TEE string
+	// Accept are the workloads that the control plane takes; default TEEReference.
+	Accept []authority.TEE
+	// MoreTEEs are the links' addresses of further workloads.
+	MoreTEEs []string
 	// DataDir is the control plane's; default a new one.
 	DataDir string
 	// Store is the control plane's, which the caller closes; default SQLite in
@@ -99,7 +103,8 @@ type Stack struct {
 	Workload *workload.Service
 	Networks *chain.Registry
 	Store    store.Store
-	Link     *signing.Link
+	Link     *signing.Link // to the first workload
+	Fleet    *signing.Fleet
 	Signing  *signing.Service
 	API      *httptest.Server
 	Now      func() time.Time
@@ -274,34 +279,40 @@ func (s *Stack) startControlPlane(tee string) {
 	if limits == nil {
 		limits = server.NewLimits(server.NoRates(), nil)
 	}
+	accept := s.opt.Accept
+	if accept == nil {
+		accept = []authority.TEE{s.TEEReference()}
+	}
 	committer := signing.NewCommitter(s.Store, s.Networks, log)
-	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
-	committer.ArchiveWith(s.Link.Archive)
+	s.Fleet = signing.NewFleet(signing.FleetConfig{Addresses: append([]string{tee}, s.opt.MoreTEEs...), Accept: accept,
+		Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now})
+	s.Link = s.Fleet.Links()[0]
+	committer.ArchiveWith(s.Fleet.Archive)
 	committer.ObserveWith(s.opt.OnCommit)
-	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
+	s.Signing = signing.NewService(s.Store, s.Fleet, committer, s.Networks)
 	s.Signing.TraceWith(s.opt.Tracer)
 	var handler http.Handler = server.New(server.Args{Tracer: s.opt.Tracer,
-		Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
+		Store: s.Store, Signing: s.Signing, Fleet: s.Fleet, Challenges: signing.NewChallenges(s.Fleet), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
-		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
+		Org:   &org.Service{Store: s.Store, Fleet: s.Fleet, Signing: s.Signing, Now: s.Now, Open: true}})
 	if s.opt.WrapHandler != nil {
 		handler = s.opt.WrapHandler(handler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if s.opt.Follow {
-		f, err := signing.NewFollower(ctx, s.Store, s.Signing, s.Link, log)
+		f, err := signing.NewFollower(ctx, s.Store, s.Signing, s.Fleet, log)
 		if err != nil {
 			t.Fatal(err)
 		}
 		running.Go(func() { f.Run(ctx) })
 	}
 	if s.opt.Ledger {
-		sequencer := &ledger.Sequencer{Store: s.Store, Signer: s.Link, Log: log, Interval: 20 * time.Millisecond}
+		sequencer := &ledger.Sequencer{Store: s.Store, Signer: s.Fleet, Log: log, Interval: 20 * time.Millisecond}
 		running.Go(func() { sequencer.Run(ctx) })
 	}
 	running.Go(func() { committer.Run(ctx) })
-	running.Go(func() { s.Link.Run(ctx) })
+	running.Go(func() { s.Fleet.Run(ctx) })
 	s.API = httptest.NewServer(handler)
 	t.Cleanup(func() { s.API.Close(); stop(); running.Wait() })
 	if _, err := s.Link.Client(ctx); err != nil {
@@ -326,6 +337,12 @@ type Owner struct {
 // NewOwner provisions an organisation through the API.
 func (s *Stack) NewOwner() *Owner {
 	s.t.Helper()
+	return s.NewOwnerOf(s.TEEReference())
+}
+
+// NewOwnerOf is NewOwner for an owner who accepts these workloads.
+func (s *Stack) NewOwnerOf(accepts authority.TEE) *Owner {
+	s.t.Helper()
 	_, admin, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -336,7 +353,7 @@ func (s *Stack) NewOwner() *Owner {
 	}
 	doc := authority.Genesis{Format: authority.FormatGenesis, OrganizationID: id, Name: "Acme", Created: s.Now().Unix(), Version: 1,
 		Admins: []authority.Admin{{Name: "root", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1,
-		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{s.TEEReference()}}
+		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{accepts}}
 	envelope, err := authority.SignEnvelope(authority.TypeGenesis, doc, admin)
 	if err != nil {
 		s.t.Fatal(err)
