@@ -141,6 +141,10 @@ func (l *Link) attestChallenges(root [32]byte) (*store.Evidence, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c, err := l.Client(ctx)
+	var known *store.Evidence
+	if err == nil {
+		known, err = l.Evidence()
+	}
 	if err != nil {
 		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
 	}
@@ -153,8 +157,8 @@ func (l *Link) attestChallenges(root [32]byte) (*store.Evidence, error) {
 		return nil, refuse(api.CodeTEEUnavailable, "the TEE workload didn't answer")
 	}
 	st, err := receipt.DecodeStatement(h.Statement)
-	if err == nil && (st.Challenges != root || st.LinkKey != c.LinkKey()) {
-		err = errors.New("it is about something else")
+	if err == nil {
+		err = sameInstance(st, known, c.LinkKey(), root)
 	}
 	if err == nil {
 		err = l.validate(&h, st)
@@ -163,4 +167,18 @@ func (l *Link) attestChallenges(root [32]byte) (*store.Evidence, error) {
 		return nil, fmt.Errorf("evidence for challenges: %w", err)
 	}
 	return &store.Evidence{ID: st.Digest(), Statement: h.Statement, Token: string(h.Token), Release: h.Release, Version: h.Version, Stored: l.Now()}, nil
+}
+
+// sameInstance requires a statement that is the known one in all but time, with
+// the challenges' root, and about this connection: known may be of the next.
+func sameInstance(st *receipt.Statement, known *store.Evidence, link, root [32]byte) error {
+	want, err := receipt.DecodeStatement(known.Statement)
+	if err != nil {
+		return err
+	}
+	want.LinkKey, want.Challenges, want.Issued = link, root, st.Issued
+	if *st != *want {
+		return errors.New("it is about something else")
+	}
+	return nil
 }
