@@ -69,14 +69,22 @@ type KeySourceConfig struct {
 
 // KeySource fetches and keeps the keys of one pinned issuer.
 //
-// Keys are used for the time that the issuer says, clamped to between a minute
-// and an hour, and then fetched again; a key that has gone from the set is
-// gone. A token with an unknown key id has the set fetched at once, so that a
-// rotation needs no waiting. There is one fetch at a time, which all callers
-// share, and at least 10 seconds from one to the next. When the issuer can't
-// be reached, or answers with something else than a key set, the old keys
-// serve until they are MaxStale old; then tokens are refused with
+// Keys are fresh for the time that the issuer says, clamped to between a minute
+// and an hour. The first token after that has the set fetched again. Whoever
+// holds a token of a key at hand doesn't wait for it: an issuer that hangs
+// delays nobody. A token with an unknown key id has the set fetched as well and
+// waits, so that a rotation needs no pause. There is one fetch at a time, which
+// all callers share, and at least 10 seconds from one to the next. When the
+// issuer can't be reached, or answers with something else than a key set, the
+// old keys serve until they are MaxStale old; then tokens are refused with
 // ReasonKeysUnavailable. A source that has never fetched keys has none.
+//
+// A key that has gone from the set is gone with the first fetch that says so.
+// Until then it passes: for as long as keys are fresh; beyond that while a fetch
+// is under way, which is a moment where tokens come often, and with tokens that
+// come seldom one more answer; and never from keys that are MaxStale old, which
+// is the bound while the issuer can't be reached. Who wants it shorter sets
+// MaxStale.
 type KeySource struct {
 	cfg    KeySourceConfig
 	client *http.Client
@@ -192,25 +200,27 @@ func (s *KeySource) KeysFor(ctx context.Context, token string) (*KeySet, error) 
 	return s.judge(c.header.KeyID)
 }
 
-// fetchFor returns the fetch to wait for before a token with the key id can be
-// judged, nil where there is none to wait for.
+// fetchFor begins a fetch where one is due. It returns the one to wait for
+// before a token with the key id can be judged, nil where there is none to wait
+// for: keys that may serve and have the id are enough.
 func (s *KeySource) fetchFor(ctx context.Context, kid string) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if s.usable(now) && now.Before(s.fresh) && s.set.has(kid) {
+	enough := s.usable(now) && s.set.has(kid)
+	if enough && now.Before(s.fresh) {
 		return nil
-	}
-	if s.flight != nil {
-		return s.flight
 	}
 	// A clock that was set back mustn't stop fetches until it has caught up.
-	if since := now.Sub(s.tried); since >= 0 && since < minFetchInterval {
+	since := now.Sub(s.tried)
+	if s.flight == nil && (since < 0 || since >= minFetchInterval) {
+		s.tried, s.flight = now, make(chan struct{})
+		// The callers share it: it goes on when the one that began it has left.
+		go s.fly(context.WithoutCancel(ctx), s.flight, now)
+	}
+	if enough {
 		return nil
 	}
-	s.tried, s.flight = now, make(chan struct{})
-	// The callers share it: it goes on when the one that began it has left.
-	go s.fly(context.WithoutCancel(ctx), s.flight, now)
 	return s.flight
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/sigilkeys/sigil/attest/attesttest"
 	"github.com/sigilkeys/sigil/attest/confspace"
@@ -132,8 +133,9 @@ func TestKeySourceFollowsRotation(t *testing.T) {
 	})
 }
 
-// A key that the issuer has withdrawn is used no longer than the bound, though
-// no token with another one asks for a fetch.
+// A key that the issuer has withdrawn is used no longer than the bound and
+// while the fetch that it begins is under way, though no token with another one
+// asks for a fetch.
 func TestKeySourceDropsRetiredKey(t *testing.T) {
 	first := oidc(t, issuers()[0])
 	for name, c := range map[string]struct {
@@ -160,7 +162,17 @@ func TestKeySourceDropsRetiredKey(t *testing.T) {
 				p.set(func(p *published) { p.keys = jwks(t, issuers()[1]) })
 				time.Sleep(c.kept - time.Nanosecond)
 				accepts(t, s, first)
+				synctest.Wait()
+				if n := p.fetches(); n != 1 {
+					t.Errorf("%d fetches while the keys are fresh", n)
+				}
+				p.set(func(p *published) { p.slow = time.Second })
 				time.Sleep(time.Nanosecond)
+				accepts(t, s, first) // begins the fetch, of two documents
+				time.Sleep(2*time.Second - time.Nanosecond)
+				accepts(t, s, first)
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
 				refuses(t, s, first, confspace.ReasonUnknownKey)
 			})
 		})
@@ -233,6 +245,71 @@ func TestKeySourceOutlivesOutageWithinBound(t *testing.T) {
 			t.Errorf("%d requests", n)
 		}
 	})
+}
+
+// An issuer that takes requests and doesn't answer holds up nobody whose key is
+// at hand, for as long as the keys may serve at all; there is still one fetch at
+// a time. A token that no key at hand verifies waits for it.
+func TestKeySourceHangingIssuerDelaysNobody(t *testing.T) {
+	first, second := oidc(t, issuers()[0]), oidc(t, issuers()[1])
+	synctest.Test(t, func(t *testing.T) {
+		p, s := publish(t, func(c *confspace.KeySourceConfig) { c.MaxStale = 2 * time.Hour })
+		accepts(t, s, first)
+		discoveries := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.requests["/.well-known/openid-configuration"]
+		}
+		before := discoveries()
+		p.set(func(p *published) { p.slow = time.Hour })
+		timed := func(what string, want time.Duration, f func()) {
+			t.Helper()
+			began := time.Now()
+			if f(); time.Since(began) != want {
+				t.Errorf("%s waited %v, want %v", what, time.Since(began), want)
+			}
+		}
+		time.Sleep(time.Minute)
+		for range 60 { // five minutes of an outage
+			timed("a token of a key at hand", 0, func() { accepts(t, s, first) })
+			time.Sleep(5 * time.Second)
+		}
+		if n := discoveries() - before; n < 20 || n > 31 {
+			t.Errorf("%d fetches in five minutes, want one at a time, each of 10 s", n)
+		}
+		time.Sleep(time.Minute)
+		timed("a token of an unknown key", 10*time.Second, func() { refuses(t, s, second, confspace.ReasonKeysUnavailable) })
+		time.Sleep(2 * time.Hour)
+		timed("a token when the keys are too old", 10*time.Second, func() { refuses(t, s, first, confspace.ReasonKeysUnavailable) })
+		// Back, and the key was withdrawn meanwhile.
+		p.set(func(p *published) { p.slow, p.keys = 0, jwks(t, issuers()[1]) })
+		time.Sleep(10 * time.Second)
+		refuses(t, s, first, confspace.ReasonUnknownKey)
+		accepts(t, s, second)
+	})
+}
+
+// A machine that slept has the wall clock go on and the monotonic one stand:
+// the keys are as old as the wall says.
+func TestKeySourceMachineSlept(t *testing.T) {
+	first := oidc(t, issuers()[0])
+	awake, slept := time.Now(), time.Duration(0)
+	p, s := publish(t, func(c *confspace.KeySourceConfig) { c.Now = func() time.Time { return afterSleep(awake, slept) } })
+	accepts(t, s, first)
+	p.set(func(p *published) { p.down = true })
+	slept = 7 * time.Hour
+	if at := afterSleep(awake, slept); at.Sub(awake) != 0 || at.Round(0).Sub(awake.Round(0)) != slept {
+		t.Fatalf("canary: this clock doesn't do what a sleeping machine's does: %v", at)
+	}
+	refuses(t, s, first, confspace.ReasonKeysUnavailable)
+}
+
+// afterSleep is t with the wall clock further by whole seconds, and the same
+// monotonic reading. Package time makes no such value by itself; its first word
+// has the wall's seconds from bit 30 on.
+func afterSleep(t time.Time, d time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&t)) += uint64(d/time.Second) << 30
+	return t
 }
 
 // A clock that is set back makes no key young again, and stops no fetch.

@@ -100,9 +100,22 @@ func attestationFiles(t *testing.T, s *clienttest.Service, api string) map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	var shown struct {
+		Data struct {
+			Evidence attest.Evidence `json:"evidence"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(answer, &shown); err != nil {
+		t.Fatal(err)
+	}
+	// A token for the caller's nonce beside a statement that it isn't about.
+	beside, err := json.Marshal(map[string]any{"statement": shown.Data.Evidence.Statement, "token": token(t, issuer, s.Issuer.PKI, time.Now(), nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	now, lastYear := time.Now(), time.Now().AddDate(-1, 0, 0)
 	return map[string][]byte{
-		"jwks.json": jwks, "other-jwks.json": otherKeys, "answer.json": answer,
+		"jwks.json": jwks, "other-jwks.json": otherKeys, "answer.json": answer, "beside.json": beside,
 		"oidc.jwt":   []byte(token(t, issuer, s.Issuer.OIDC, now, nil) + "\n"),
 		"pki.jwt":    []byte(token(t, issuer, s.Issuer.PKI, now, nil)),
 		"old.jwt":    []byte(token(t, issuer, s.Issuer.OIDC, lastYear, nil)),

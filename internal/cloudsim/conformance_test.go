@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -28,6 +29,7 @@ func harness(t *testing.T, s *Sim, newKEK func(tb testing.TB, key int, timeout t
 		kmstest.TooManyRequests: FaultRate, kmstest.ServiceDown: FaultUnavailable, kmstest.PermissionDenied: FaultDeny,
 		kmstest.KeyDisabled: FaultDisabled, kmstest.Silence: FaultHang, kmstest.HangUp: FaultDoneThenCut,
 		kmstest.CutShort: FaultCutShort, kmstest.WrongChecksum: FaultWrongCRC, kmstest.NotVerified: FaultNotVerified,
+		kmstest.AADNotVerified: FaultAADNotVerified, kmstest.InClear: FaultInClear,
 		kmstest.OtherKey: FaultOtherKey, kmstest.Garbage: FaultGarbage, kmstest.Oversized: FaultOversized,
 		kmstest.WrongSize: FaultWrongSize, kmstest.Chunked: FaultChunked, kmstest.Expired: FaultExpired, kmstest.NoFault: "",
 	}
@@ -152,8 +154,8 @@ func (g *googleKEK) Wrap(ctx context.Context, dek *[32]byte, aad []byte) (wrappe
 		case !r.GetVerifiedPlaintextCrc32C() || !r.GetVerifiedAdditionalAuthenticatedDataCrc32C() ||
 			r.GetCiphertextCrc32C().GetValue() != checksum(wrapped).GetValue():
 			return errChecksum
-		case got != g.key || len(wrapped) > 512:
-			return kms.Errorf(kms.BadReply, "other key, or too long")
+		case got != g.key || len(wrapped) > 512 || bytes.Contains(wrapped, dek[:]):
+			return kms.Errorf(kms.BadReply, "other key, too long, or not encrypted")
 		}
 		return nil
 	})

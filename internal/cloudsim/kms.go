@@ -67,8 +67,11 @@ func (k *keyService) Encrypt(ctx context.Context, q *kmspb.EncryptRequest) (*kms
 	if err != nil {
 		return nil, keyError(err)
 	}
-	if fault == FaultWrongSize {
+	switch fault {
+	case FaultWrongSize:
 		ct = make([]byte, 600)
+	case FaultInClear:
+		ct = append(ct, q.GetPlaintext()...)
 	}
 	out := &kmspb.EncryptResponse{
 		Name: key.versionName(number), Ciphertext: ct, CiphertextCrc32C: checksum(ct), ProtectionLevel: kmspb.ProtectionLevel_SOFTWARE,
@@ -79,7 +82,9 @@ func (k *keyService) Encrypt(ctx context.Context, q *kmspb.EncryptRequest) (*kms
 	case FaultWrongCRC:
 		out.CiphertextCrc32C.Value ^= 1
 	case FaultNotVerified:
-		out.VerifiedPlaintextCrc32C, out.VerifiedAdditionalAuthenticatedDataCrc32C = false, false
+		out.VerifiedPlaintextCrc32C = false
+	case FaultAADNotVerified:
+		out.VerifiedAdditionalAuthenticatedDataCrc32C = false
 	case FaultOtherKey:
 		out.Name = key.Name + "-other/cryptoKeyVersions/1"
 	}

@@ -280,7 +280,7 @@ func (f Fault) check(kms bool) error {
 	switch f.Mode {
 	case "", FaultSlow, FaultHang, FaultGarbage, FaultDoneThenCut, FaultRate, FaultUnavailable:
 		return nil
-	case FaultDeny, FaultDisabled, FaultExpired, FaultWrongCRC, FaultNotVerified, FaultOtherKey, FaultCutShort, FaultOversized, FaultWrongSize, FaultChunked:
+	case FaultDeny, FaultDisabled, FaultExpired, FaultWrongCRC, FaultNotVerified, FaultAADNotVerified, FaultInClear, FaultOtherKey, FaultCutShort, FaultOversized, FaultWrongSize, FaultChunked:
 		if kms {
 			return nil
 		}

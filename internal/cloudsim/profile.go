@@ -94,16 +94,18 @@ const (
 	FaultRate        = "429"            // over quota; the launcher says so with its own status
 	FaultUnavailable = "503"            // likewise
 
-	FaultDeny        = "deny"     // permission denied
-	FaultDisabled    = "disabled" // key version disabled
-	FaultExpired     = "expired"  // access tokens run out while the call is under way
-	FaultWrongCRC    = "wrong-crc"
-	FaultNotVerified = "not-verified" // doesn't confirm the request's CRC32C
-	FaultOtherKey    = "other-key"    // encrypt's reply names another key
-	FaultCutShort    = "cut-short"    // drops the connection within the reply
-	FaultOversized   = "oversized"    // 1 MiB
-	FaultWrongSize   = "wrong-size"   // data of a size that can't be
-	FaultChunked     = "chunked"      // no failure: many small pieces
+	FaultDeny           = "deny"     // permission denied
+	FaultDisabled       = "disabled" // key version disabled
+	FaultExpired        = "expired"  // access tokens run out while the call is under way
+	FaultWrongCRC       = "wrong-crc"
+	FaultNotVerified    = "not-verified"     // encrypt doesn't confirm the plaintext's CRC32C
+	FaultAADNotVerified = "aad-not-verified" // encrypt doesn't confirm the AAD's CRC32C
+	FaultInClear        = "in-clear"         // encrypt's ciphertext has the plaintext in it
+	FaultOtherKey       = "other-key"        // encrypt's reply names another key
+	FaultCutShort       = "cut-short"        // drops the connection within the reply
+	FaultOversized      = "oversized"        // 1 MiB
+	FaultWrongSize      = "wrong-size"       // data of a size that can't be
+	FaultChunked        = "chunked"          // no failure: many small pieces
 )
 
 // SetKnobs replaces all knobs.

@@ -138,6 +138,10 @@ func (c *Challenges) answer(round []*challenge) (again []*challenge) {
 // attestChallenges has the connected workload attest the root. What comes back
 // must be of the same instance: its statement in all but challenges and time.
 func (l *Link) attestChallenges(ctx context.Context, c *teelink.Client, root [32]byte) (*store.Evidence, error) {
+	known, err := l.Evidence()
+	if err != nil {
+		return nil, refuse(api.CodeTEEUnavailable, "no TEE workload is connected")
+	}
 	h, err := c.Attest(ctx, root)
 	var refused *teelink.RemoteError
 	switch {
@@ -147,8 +151,8 @@ func (l *Link) attestChallenges(ctx context.Context, c *teelink.Client, root [32
 		return nil, refuse(api.CodeTEEUnavailable, "the TEE workload didn't answer")
 	}
 	st, err := receipt.DecodeStatement(h.Statement)
-	if err == nil && (st.Challenges != root || st.LinkKey != c.LinkKey()) {
-		err = errors.New("it is about something else")
+	if err == nil {
+		err = sameInstance(st, known, c.LinkKey(), root)
 	}
 	if err == nil {
 		err = l.validate(&h, st)
@@ -157,4 +161,18 @@ func (l *Link) attestChallenges(ctx context.Context, c *teelink.Client, root [32
 		return nil, fmt.Errorf("evidence for challenges: %w", err)
 	}
 	return &store.Evidence{ID: st.Digest(), Statement: h.Statement, Token: string(h.Token), Release: h.Release, Version: h.Version, Stored: l.Now()}, nil
+}
+
+// sameInstance requires a statement that is the known one in all but time, with
+// the challenges' root, and about this connection: known may be of the next.
+func sameInstance(st *receipt.Statement, known *store.Evidence, link, root [32]byte) error {
+	want, err := receipt.DecodeStatement(known.Statement)
+	if err != nil {
+		return err
+	}
+	want.LinkKey, want.Challenges, want.Issued = link, root, st.Issued
+	if *st != *want {
+		return errors.New("it is about something else")
+	}
+	return nil
 }

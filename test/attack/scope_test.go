@@ -47,6 +47,14 @@ func (s *scene) straightWith(t *testing.T, token *authority.Token, path, body st
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := s.prepare(t, c, token, path, body)
+	edit(d)
+	return c.Decide(t.Context(), d)
+}
+
+// prepare puts what a key's request refers to, and returns the request.
+func (s *scene) prepare(t *testing.T, c *teelink.Client, token *authority.Token, path, body string) *teelink.Decide {
+	t.Helper()
 	key, err := s.Signing.Key(t.Context(), authority.KeyID(token.PublicKey()))
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +76,5 @@ func (s *scene) straightWith(t *testing.T, token *authority.Token, path, body st
 	if path == workload.PathWallets {
 		d.Record = key.StateDigest
 	}
-	edit(d)
-	return c.Decide(t.Context(), d)
+	return d
 }

@@ -3,9 +3,13 @@ package gcpkms_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,6 +113,30 @@ func TestStrangerRefused(t *testing.T) {
 	}
 	if calls, conns := s.Counts(); calls != 0 || conns != 1 {
 		t.Fatalf("%d calls over %d connections: sent something, or tried again", calls, conns)
+	}
+}
+
+// An older TLS can show a DEK to whoever gets the server's key later. The canary
+// is the same server with TLS 1.3.
+func TestOlderTLSRefused(t *testing.T) {
+	for version, want := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
+		handler, cfg := start(t)
+		s := httptest.NewUnstartedServer(handler)
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: version}
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		cfg.BaseURL, cfg.RootCAs, cfg.Timeout = s.URL, x509.NewCertPool(), 10*time.Second
+		if !want {
+			cfg.Timeout = time.Second // it is tried again until then
+		}
+		cfg.RootCAs.AddCert(s.Certificate())
+		var dek [32]byte
+		_, _, err := client(t, cfg).Wrap(t.Context(), &dek, []byte("aad"))
+		var e *kms.Error
+		if calls, _ := handler.Counts(); (err == nil) != want || (calls == 1) != want || !want && (!errors.As(err, &e) || e.Kind != kms.Unavailable) {
+			t.Errorf("%s: %d calls, %v", tls.VersionName(version), calls, err)
+		}
 	}
 }
 

@@ -29,7 +29,9 @@ const (
 	HangUp                 // connection closed without an answer
 	CutShort               // connection closed in the middle of an answer
 	WrongChecksum          // the reply's CRC32C isn't that of its data
-	NotVerified            // the server doesn't confirm the request's CRC32C
+	NotVerified            // an encrypt reply doesn't confirm the plaintext's CRC32C
+	AADNotVerified         // an encrypt reply doesn't confirm the AAD's CRC32C
+	InClear                // an encrypt reply's ciphertext has the plaintext in it
 	OtherKey               // an encrypt reply names another key
 	Garbage                // not JSON
 	Oversized              // 1 MiB of it
@@ -166,13 +168,14 @@ func faults(t *testing.T, h Harness) {
 	// Long enough for one reply on a busy machine: without any, a bad reply
 	// and a silent KMS look the same.
 	short, patient := h.New(t, 0, 2*time.Second), h.New(t, 0, patience)
-	retried := []Fault{TooManyRequests, ServiceDown, HangUp, CutShort, Silence, WrongChecksum, NotVerified}
+	retried := []Fault{TooManyRequests, ServiceDown, HangUp, CutShort, Silence, WrongChecksum, NotVerified, AADNotVerified}
 	dek := newDEK(t)
 	w := wrap(t, patient, dek)
 	for f, want := range map[Fault]kms.Kind{
 		TooManyRequests: kms.Unavailable, ServiceDown: kms.Unavailable, HangUp: kms.Unavailable, CutShort: kms.Unavailable,
 		Silence: kms.Unavailable, PermissionDenied: kms.Denied, KeyDisabled: kms.Denied, WrongChecksum: kms.BadReply,
-		Garbage: kms.BadReply, Oversized: kms.BadReply, WrongSize: kms.BadReply, NotVerified: kms.BadReply, OtherKey: kms.BadReply,
+		Garbage: kms.BadReply, Oversized: kms.BadReply, WrongSize: kms.BadReply, NotVerified: kms.BadReply, AADNotVerified: kms.BadReply,
+		InClear: kms.BadReply, OtherKey: kms.BadReply,
 	} {
 		if !h.inject(t, f, 1000) {
 			continue
@@ -183,8 +186,8 @@ func faults(t *testing.T, h Harness) {
 		}
 		_, _, err := client.Wrap(t.Context(), dek, testAAD)
 		check(t, "wrap", f, want, err)
-		if f == NotVerified || f == OtherKey {
-			continue // fields of encrypt replies only
+		if slices.Contains([]Fault{NotVerified, AADNotVerified, InClear, OtherKey}, f) {
+			continue // of encrypt replies only
 		}
 		got := [32]byte{0xaa}
 		check(t, "unwrap", f, want, client.Unwrap(t.Context(), w, testAAD, &got))

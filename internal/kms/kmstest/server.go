@@ -131,7 +131,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case HangUp:
 		panic(http.ErrAbortHandler)
-	case NoFault, WrongChecksum, NotVerified, OtherKey, Garbage, CutShort, Oversized, WrongSize, Chunked, Expired:
+	case NoFault, WrongChecksum, NotVerified, AADNotVerified, InClear, OtherKey, Garbage, CutShort, Oversized, WrongSize, Chunked, Expired:
 	}
 	if r.Header.Get("Authorization") != "Bearer "+token {
 		refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED")
@@ -193,6 +193,9 @@ func encrypt(name string, in *request, fault Fault) map[string]any {
 		return nil
 	}
 	ct := aead(name).Seal(nonce, nonce, in.Plaintext, in.AAD)
+	if fault == InClear {
+		ct = append(ct, in.Plaintext...)
+	}
 	out := map[string]any{
 		"name": name + "/cryptoKeyVersions/1", "ciphertext": ct, "ciphertextCrc32c": checksum(ct),
 		"verifiedPlaintextCrc32c": true, "verifiedAdditionalAuthenticatedDataCrc32c": true,
@@ -203,6 +206,8 @@ func encrypt(name string, in *request, fault Fault) map[string]any {
 		out["ciphertextCrc32c"] = checksum(append(ct, 0))
 	case NotVerified:
 		delete(out, "verifiedPlaintextCrc32c")
+	case AADNotVerified:
+		delete(out, "verifiedAdditionalAuthenticatedDataCrc32c")
 	case OtherKey:
 		out["name"] = KeyName(9) + "/cryptoKeyVersions/1"
 	case WrongSize:
