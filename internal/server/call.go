@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -265,6 +266,27 @@ func pathUUID(c *call, name string) (canon.UUID, error) {
 	return u, nil
 }
 
+// checkQuery refuses query parameters that the route doesn't take or that
+// stand twice.
+func (c *call) checkQuery(known []string) error {
+	if c.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return refuse(api.CodeInvalidArgument, "the query is malformed")
+	}
+	for name, values := range query {
+		switch {
+		case !slices.Contains(known, name):
+			return refuse(api.CodeInvalidArgument, "the query parameter %.20q isn't known", name)
+		case len(values) != 1:
+			return refuse(api.CodeInvalidArgument, "the query parameter %.20q stands twice", name)
+		}
+	}
+	return nil
+}
+
 // page reads limit and offset; nothing else is taken.
 func page(c *call) (store.Page, error) {
 	p := store.Page{Limit: 50}
@@ -275,7 +297,7 @@ func page(c *call) (store.Page, error) {
 	for name, values := range query {
 		n, err := strconv.Atoi(values[0])
 		switch {
-		case len(values) != 1 || err != nil || n < 0:
+		case len(values) != 1 || err != nil || n < 0 || strconv.Itoa(n) != values[0]:
 			return p, refuse(api.CodeInvalidArgument, "%.20s must be one number", name)
 		case name == "limit" && n >= 1 && n <= 200:
 			p.Limit = n

@@ -1,22 +1,25 @@
 package server
 
 import (
-	"os"
-	"strings"
+	"slices"
 	"testing"
+
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 // Every route names its authenticator, a body limit that fits its method, and
-// a timeout; openapi.yaml describes it; and none stands twice.
+// a timeout; openapi.yaml describes it with its query parameters; and none
+// stands twice.
 func TestRouteTable(t *testing.T) {
-	spec, err := os.ReadFile("../../api/openapi.yaml")
+	described, err := spec.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	described := operations(string(spec))
+	left := described.Routes()
 	seen := map[string]bool{}
 	for _, r := range routes() {
-		name := r.method + " " + r.path
+		path, query := r.pattern()
+		name := r.method + " " + path
 		switch {
 		case seen[name]:
 			t.Errorf("%s stands twice", name)
@@ -28,31 +31,15 @@ func TestRouteTable(t *testing.T) {
 			t.Errorf("%s has a body limit of %d", name, r.body)
 		case r.method == "POST" && r.auth == authNone:
 			t.Errorf("%s writes without an authenticator", name)
-		case !described[name]:
+		case !slices.Contains(left, name):
 			t.Errorf("%s isn't in openapi.yaml", name)
+		case !slices.Equal(query, described.Query(r.method, path)):
+			t.Errorf("%s takes the query parameters %v, openapi.yaml describes %v", name, query, described.Query(r.method, path))
 		}
 		seen[name] = true
-		delete(described, name)
+		left = slices.DeleteFunc(left, func(s string) bool { return s == name })
 	}
-	for name := range described {
-		t.Errorf("openapi.yaml describes %s, which isn't served", name)
+	if len(left) > 0 {
+		t.Errorf("openapi.yaml describes %v, which isn't served", left)
 	}
-}
-
-// operations reads "METHOD /path" from the file's fixed indentation.
-func operations(spec string) map[string]bool {
-	out := map[string]bool{}
-	path := ""
-	for line := range strings.Lines(spec) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "  /"):
-			path = strings.TrimSuffix(strings.TrimSpace(line), ":")
-		case path != "" && (line == "    get:" || line == "    post:"):
-			out[strings.ToUpper(strings.Trim(line, " :"))+" "+path] = true
-		case line != "" && line[0] != ' ' && line[0] != '#':
-			path = ""
-		}
-	}
-	return out
 }

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -59,7 +61,7 @@ const (
 // defect that the table's test finds.
 type route struct {
 	method  string
-	path    string
+	path    string // with the query parameters that it takes, if any: /path?a&b
 	auth    auth
 	body    int64 // bytes; 0 = no body allowed
 	timeout time.Duration
@@ -73,15 +75,15 @@ func routes() []route {
 		{"GET", "/readyz", authNone, 0, short, (*Server).ready},
 		{"GET", "/version", authNone, 0, short, (*Server).version},
 		{"GET", "/v1/networks", authNone, 0, short, (*Server).networks},
-		{"GET", "/v1/attestation", authNone, 0, short, (*Server).attestation},
+		{"GET", "/v1/attestation?challenge", authNone, 0, short, (*Server).attestation},
 		{"GET", "/v1/attestation/{id}", authNone, 0, short, (*Server).archivedEvidence},
 		{"POST", "/v1/orgs", authDocument, MaxBody, long, (*Server).createOrganization},
 		{"GET", "/v1/orgs/{org}", authAdmin, 0, short, (*Server).getOrganization},
 		{"POST", "/v1/orgs/{org}/api-keys", authDocument, MaxBody, long, (*Server).createKey},
-		{"GET", "/v1/orgs/{org}/api-keys", authAdmin, 0, short, (*Server).listKeys},
+		{"GET", "/v1/orgs/{org}/api-keys?limit&offset", authAdmin, 0, short, (*Server).listKeys},
 		{"POST", "/v1/orgs/{org}/revocations", authDocument, MaxBody, long, (*Server).revoke},
 		{"GET", "/v1/s2s/credential", authReader, 0, short, (*Server).credential},
-		{"GET", "/v1/s2s/wallets", authReader, 0, short, (*Server).listWallets},
+		{"GET", "/v1/s2s/wallets?limit&offset", authReader, 0, short, (*Server).listWallets},
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
@@ -94,14 +96,28 @@ func New(a Args) *Server {
 	s := &Server{Args: a, mux: http.NewServeMux()}
 	methods := map[string][]string{}
 	for _, r := range routes() {
-		methods[r.path] = append(methods[r.path], r.method)
-		s.mux.Handle(r.method+" "+r.path, s.handler(r))
+		pattern, query := r.pattern()
+		methods[pattern] = append(methods[pattern], r.method)
+		s.mux.Handle(r.method+" "+pattern, s.handler(r, query))
 	}
 	for pattern, allowed := range methods {
 		s.mux.Handle(pattern, s.wrongMethod(allowed))
+		if slices.Contains(allowed, http.MethodGet) {
+			// The mux takes HEAD for GET, but then it would be served.
+			s.mux.Handle(http.MethodHead+" "+pattern, s.wrongMethod(allowed))
+		}
 	}
 	s.mux.Handle("/", s.notFound())
 	return s
+}
+
+// pattern splits a row's path into the mux's pattern and query parameters.
+func (r *route) pattern() (path string, query []string) {
+	path, names, takes := strings.Cut(r.path, "?")
+	if takes {
+		query = strings.Split(names, "&")
+	}
+	return path, query
 }
 
 // ServeHTTP implements http.Handler. A path that the mux would clean is no
@@ -131,12 +147,12 @@ func (s *Server) wrongMethod(allowed []string) http.Handler {
 }
 
 // handler runs one route: limits, identification, the use case, the reply.
-func (s *Server) handler(rt route) http.Handler {
+func (s *Server) handler(rt route, query []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 		defer cancel()
 		c := &call{Request: r, ctx: ctx, id: s.NewID()}
-		out, err := s.run(rt, c, w)
+		out, err := s.run(rt, query, c, w)
 		if err != nil {
 			s.fail(w, c.id, err)
 			return
@@ -151,7 +167,10 @@ func (s *Server) handler(rt route) http.Handler {
 	})
 }
 
-func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
+func (s *Server) run(rt route, query []string, c *call, w http.ResponseWriter) (reply, error) {
+	if err := c.checkQuery(query); err != nil {
+		return reply{}, err
+	}
 	if err := c.read(rt.body, w); err != nil {
 		return reply{}, err
 	}

@@ -41,6 +41,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 // Options change a stack; the zero value is a healthy one with a DEK cache.
@@ -56,6 +57,9 @@ type Options struct {
 	WrapStore func(store.Store) store.Store
 	// WrapHandler, if set, sees and may change what the API says.
 	WrapHandler func(http.Handler) http.Handler
+	// Undescribed, if set, is told of exchanges that aren't as
+	// api/openapi.yaml describes them; by default they fail the test.
+	Undescribed func(format string, args ...any)
 	// WrapLink, if set, gets the workload's address and link certificate, and
 	// returns the address for the control plane to dial: with the certificate
 	// it can sit in between and see what the control plane sees.
@@ -248,6 +252,7 @@ func (s *Stack) startControlPlane(tee string) {
 	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
+	handler = s.watched(handler)
 	if s.opt.WrapHandler != nil {
 		handler = s.opt.WrapHandler(handler)
 	}
@@ -260,6 +265,23 @@ func (s *Stack) startControlPlane(tee string) {
 	if _, err := s.Link.Client(ctx); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// watched has every exchange held to the API's description, but for
+// benchmarks, which measure the server alone.
+func (s *Stack) watched(h http.Handler) http.Handler {
+	if _, measures := s.t.(*testing.B); measures {
+		return h
+	}
+	described, err := spec.Load()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	report := s.opt.Undescribed
+	if report == nil {
+		report = s.t.Errorf
+	}
+	return described.Watch(h, report)
 }
 
 // TEEReference returns the genesis entry that accepts this stack.
