@@ -11,12 +11,12 @@ import (
 // it, so that limits and slowness stay what they are.
 func (s *Spec) Watch(next http.Handler, report func(format string, args ...any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked := *r // as it came: a mux writes into it
+		asked := r.Clone(r.Context()) // as it came, whatever next does to it
 		body := &readBody{ReadCloser: r.Body}
 		r.Body = body
 		reply := &writtenReply{ResponseWriter: w}
 		next.ServeHTTP(reply, r)
-		x := &Exchange{Request: &asked, Body: body.read.Bytes(), Whole: body.whole, Status: max(reply.status, http.StatusOK), Header: w.Header(), Reply: reply.body.Bytes()}
+		x := &Exchange{Request: asked, Body: body.read.Bytes(), Whole: body.whole, Status: max(reply.status, http.StatusOK), Header: w.Header(), Reply: reply.body.Bytes()}
 		if err := s.Check(x); err != nil {
 			report("%s %s is not as api/openapi.yaml describes it: %v\nrequest: %.2000s\nreply: %d %.2000s", r.Method, r.URL.Path, err, x.Body, x.Status, x.Reply)
 		}
