@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,28 +22,33 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/test/spec"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
-// writes counts what changes the store.
+// writes counts what changed the store.
 type writes struct {
 	store.Store
 	n atomic.Int64
 }
 
+func (w *writes) done(err error) error {
+	if err == nil {
+		w.n.Add(1)
+	}
+	return err
+}
+
 func (w *writes) CreateOrganization(ctx context.Context, o *store.Organization) error {
-	w.n.Add(1)
-	return w.Store.CreateOrganization(ctx, o)
+	return w.done(w.Store.CreateOrganization(ctx, o))
 }
 
 func (w *writes) CreateGrant(ctx context.Context, g *store.Grant) error {
-	w.n.Add(1)
-	return w.Store.CreateGrant(ctx, g)
+	return w.done(w.Store.CreateGrant(ctx, g))
 }
 
 func (w *writes) Revoke(ctx context.Context, r *store.Revocation) error {
-	w.n.Add(1)
-	return w.Store.Revoke(ctx, r)
+	return w.done(w.Store.Revoke(ctx, r))
 }
 
 func (w *writes) Commit(ctx context.Context, b []store.CommitBatch) ([][]store.Commit, error) {
@@ -72,45 +79,58 @@ type scene struct {
 	*stack.Stack
 	writes          *writes
 	log             *logged
-	owner           *stack.Owner
+	spec            *spec.Spec
+	owner, other    *stack.Owner
 	token, stranger *authority.Token
 	wallet          api.Wallet
 	evidence        string
+	grant           string // digest of the token's
 }
 
 func newScene(t *testing.T) *scene {
+	t.Helper()
+	return newSceneOn(t, func(s store.Store) store.Store { return s })
+}
+
+// newSceneOn has a store in between.
+func newSceneOn(t testing.TB, wrap func(store.Store) store.Store) *scene {
 	t.Helper()
 	s := &scene{writes: &writes{}, log: &logged{}}
 	s.Stack = stack.Start(t, stack.Options{
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		WrapStore: func(under store.Store) store.Store {
-			s.writes.Store = under
+			s.writes.Store = wrap(under)
 			return s.writes
 		}})
-	s.owner = s.NewOwner()
-	s.token, s.stranger = s.NewKey(s.owner, nil), s.NewKey(s.NewOwner(), nil)
+	var err error
+	if s.spec, err = spec.Load(); err != nil {
+		t.Fatal(err)
+	}
+	s.owner, s.other = s.NewOwner(), s.NewOwner()
+	s.token, s.stranger = s.NewKey(s.owner, nil), s.NewKey(s.other, nil)
 	s.Do(s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`), 201, &s.wallet)
 	var a api.Attestation
 	s.Do(s.Request(s.token, "GET", "/v1/attestation", ""), 200, &a)
 	s.evidence = a.Evidence.ID
+	var keys api.List[api.Key]
+	s.Do(s.Request(s.token, "GET", "/v1/orgs/"+s.owner.Genesis.OrganizationID.String()+"/api-keys", ""), 200, &keys)
+	s.grant = keys.Items[0].GrantDigest
 	return s
 }
 
 // path fills in ids that exist.
 func (s *scene) path(r server.RouteForTest) string {
 	id := s.wallet.ID
-	switch {
-	case strings.HasPrefix(r.Path, "/v1/receipts"):
-		id = s.wallet.Receipt.ID
-	case strings.HasPrefix(r.Path, "/v1/attestation"):
-		id = s.evidence
+	if f := rows()[r.Method+" "+r.Path].id; f != nil {
+		id = f(s)
 	}
 	return strings.NewReplacer("{org}", s.owner.Genesis.OrganizationID.String(), "{id}", id).Replace(r.Path)
 }
 
-func body(method string) string {
-	if method == "POST" {
-		return "{}"
+// body is one that gets as far as it can.
+func (s *scene) body(r server.RouteForTest) string {
+	if f := rows()[r.Method+" "+r.Path].body; f != nil {
+		return f(s)
 	}
 	return ""
 }
@@ -163,6 +183,10 @@ func TestEveryRouteRefusesBadInput(t *testing.T) {
 				s.badSignature(t, r)
 			}
 			s.badPath(t, r)
+			s.badQuery(t, r)
+			for _, fault := range s.foreign(t, r) {
+				t.Error(fault)
+			}
 		})
 	}
 	if after := s.writes.n.Load(); after != before {
@@ -172,7 +196,7 @@ func TestEveryRouteRefusesBadInput(t *testing.T) {
 
 func (s *scene) badForm(t *testing.T, r server.RouteForTest) {
 	at := s.path(r)
-	for _, m := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "BREW"} {
+	for _, m := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "BREW"} {
 		s.refused(t, m, s.Request(s.token, m, at, ""), api.CodeMethodNotAllowed)
 	}
 	large := strings.Repeat(" ", server.MaxBody+1)
@@ -204,27 +228,44 @@ func (s *scene) badJSON(t *testing.T, r server.RouteForTest) {
 	} {
 		s.refused(t, "body "+c.body, s.Request(s.token, r.Method, s.path(r), c.body), c.want)
 	}
-	// Members of this route's own: twice, and in another case.
-	member := map[string]string{"/v1/orgs": "genesis", "/v1/orgs/{org}/api-keys": "grant", "/v1/orgs/{org}/revocations": "revocation",
-		"/v1/s2s/wallets": "label", "/v1/s2s/sign": "network"}[r.Path]
-	if member == "" {
-		t.Errorf("the test doesn't know a member of %s", r.Path)
+	members := s.spec.Members(r.Method, r.Path)
+	if len(members) == 0 {
+		t.Errorf("openapi.yaml describes no members of %s %s", r.Method, r.Path)
+	}
+	for member, types := range members {
+		s.badMember(t, r, member, types)
+	}
+}
+
+// badMember spoils one member of a body: its name, its number, its type.
+func (s *scene) badMember(t *testing.T, r server.RouteForTest, member string, types []string) {
+	value := `"x"`
+	if slices.Contains(types, "array") {
+		value = `["x"]`
 	}
 	for b, want := range map[string]api.Code{
-		`{"` + member + `":"x","` + member + `":"x"}`: api.CodeDuplicateField,
-		`{"` + strings.ToUpper(member) + `":"x"}`:     api.CodeUnknownField,
-		`{"` + member + `":}`:                         api.CodeMalformedJSON,
-		`{"` + member + `":"x",}`:                     api.CodeMalformedJSON,
+		`{"` + member + `":` + value + `,"` + member + `":` + value + `}`: api.CodeDuplicateField,
+		`{"` + strings.ToUpper(member) + `":"x"}`:                         api.CodeUnknownField,
+		`{"` + member + ` ":"x"}`:                                         api.CodeUnknownField,
+		`{"` + member + `":}`:                                             api.CodeMalformedJSON,
+		`{"` + member + `":` + value + `,}`:                               api.CodeMalformedJSON,
+		`{"` + member + `":null}`:                                         api.CodeInvalidArgument,
+		"{\"" + member + "\":\"\xff\"}":                                   api.CodeInvalidUTF8,
+		`{"` + member + `":"\ud800"}`:                                     api.CodeMalformedJSON,
 	} {
 		s.refused(t, "body "+b, s.Request(s.token, r.Method, s.path(r), b), want)
 	}
+	for kind, literal := range map[string]string{"string": `"x"`, "integer": "7", "number": "7.5", "boolean": "true", "array": "[7]", "object": `{"a":1}`} {
+		if slices.Contains(types, kind) && kind != "array" && kind != "object" {
+			continue
+		}
+		s.refused(t, "mistyped "+member, s.Request(s.token, r.Method, s.path(r), `{"`+member+`":`+literal+`}`), api.CodeInvalidArgument, api.CodeDocumentInvalid)
+	}
 	if r.Document {
-		for _, b := range []string{"{}", `{"` + member + `":null}`, `{"` + member + `":"x"}`, `{"` + member + `":{"payloadType":"x","payload":"","signatures":[]}}`} {
+		for _, b := range []string{"{}", `{"` + member + `":{"payloadType":"x","payload":"","signatures":[]}}`} {
 			s.refused(t, "document "+b, s.Request(s.token, r.Method, s.path(r), b), api.CodeDocumentInvalid)
 		}
-		return
 	}
-	s.refused(t, "mistyped", s.Request(s.token, r.Method, s.path(r), `{"`+member+`":7}`), api.CodeInvalidArgument)
 }
 
 func (s *scene) badSignature(t *testing.T, r server.RouteForTest) {
@@ -277,17 +318,6 @@ func (s *scene) badSignature(t *testing.T, r server.RouteForTest) {
 	s.refused(t, "bearer that the grant doesn't allow", bearer, api.CodeBearerNotAllowed, api.CodeSignatureMissing)
 }
 
-// body is one that gets as far as the signature.
-func (s *scene) body(r server.RouteForTest) string {
-	switch {
-	case r.Method == "GET":
-		return ""
-	case strings.HasSuffix(r.Path, "/sign"):
-		return `{"wallet_id":"` + s.wallet.ID + `","network":"base","message":"hi"}`
-	}
-	return "{}"
-}
-
 func (s *scene) requestAt(t *testing.T, r server.RouteForTest, off time.Duration) *http.Request {
 	t.Helper()
 	req := s.Request(s.token, r.Method, s.path(r), s.body(r))
@@ -314,34 +344,124 @@ func (s *scene) moved(req *http.Request) *http.Request {
 
 func (s *scene) badPath(t *testing.T, r server.RouteForTest) {
 	at := s.path(r)
-	for _, p := range []string{"/" + at, at + "/", at + "/.", "/x/.." + at, strings.Replace(at, "/", "//", 1)} {
-		s.refused(t, "path "+p, s.Request(s.token, r.Method, p, body(r.Method)), api.CodeNotFound)
+	for _, p := range []string{"/" + at, at + "/", at + "/.", "/x/.." + at, strings.Replace(at, "/", "//", 1), "/v1" + at, strings.ToUpper(at)} {
+		s.refused(t, "path "+p, s.Request(s.token, r.Method, p, s.body(r)), api.CodeNotFound)
 	}
 	if !strings.Contains(r.Path, "{") {
 		return
 	}
-	fill := func(id string) string { return strings.NewReplacer("{org}", id, "{id}", id).Replace(r.Path) }
-	malformed := []string{"x", "00000000-0000-4000-8000-00000000000", "..%2f..", strings.Repeat("f", 300)}
-	if !strings.Contains(r.Path, "attestation") {
-		malformed = append(malformed, strings.ToUpper(s.owner.Genesis.OrganizationID.String()))
-	}
+	malformed := []string{"x", "00000000-0000-4000-8000-00000000000", "..", strings.Repeat("f", 300), strings.ToUpper(strings.Repeat("f", 64))}
 	for _, id := range malformed {
-		req := s.Request(s.token, r.Method, fill(strings.ReplaceAll(id, "%2f", ".")), body(r.Method))
-		s.refused(t, "id "+id, req, api.CodeInvalidArgument, api.CodeDocumentInvalid)
+		fill := strings.NewReplacer("{org}", id, "{id}", id).Replace(r.Path)
+		s.refused(t, "id "+id, s.Request(s.token, r.Method, fill, s.body(r)), api.CodeInvalidArgument, api.CodeNotFound)
 	}
-	if r.Document {
-		return // what it says is checked before which organisation it is for
+}
+
+// badQuery: parameters that the route doesn't take, that stand twice, that
+// aren't a query.
+func (s *scene) badQuery(t *testing.T, r server.RouteForTest) {
+	at := s.path(r)
+	queries := []string{"x=1", "x", "=", "=1", "%zz", "a;b", "x=1&x=1", "%ff=1", "limits=1", "Limit=1", "challenges=" + strings.Repeat("0", 64)}
+	for _, name := range r.Query {
+		queries = append(queries, name, name+"=", name+"=x", name+"=-1", name+"=%00", name+"=+1", name+"=%2B1", name+"=01", name+"=1e1", name+"=null",
+			name+"=1&"+name+"=1", strings.ToUpper(name)+"=1", name+"="+strings.Repeat("9", 400), name+"[]=1", name+"%00=1")
 	}
-	// Unknown ids and those of another organisation look alike.
-	none := []api.Code{api.CodeWalletNotFound, api.CodeReceiptNotFound, api.CodeOrganizationNotFound, api.CodeEvidenceNotFound}
-	unknown := "00000000-0000-4000-8000-000000000001"
-	if strings.Contains(r.Path, "attestation") {
-		unknown = strings.Repeat("0", 64)
+	for _, q := range queries {
+		s.refused(t, "query "+q, s.Request(s.token, r.Method, at+"?"+q, s.body(r)), api.CodeInvalidArgument)
 	}
-	s.refused(t, "unknown id", s.Request(s.token, r.Method, fill(unknown), ""), none...)
-	if r.Signed {
-		s.refused(t, "another organisation's id", s.Request(s.stranger, r.Method, at, ""), none...)
+}
+
+// foreign: what another organisation has looks as if it weren't there.
+func (s *scene) foreign(t *testing.T, r server.RouteForTest) (faults []string) {
+	row, ok := rows()[r.Method+" "+r.Path]
+	if !ok {
+		t.Fatalf("%s %s has no row in rows_test.go", r.Method, r.Path)
 	}
+	if named := s.names(r); named != (row.foreign != nil) && row.public == "" {
+		t.Errorf("the route names ids: %v, but its row has foreign ones: %v; or say why they are public", named, row.foreign != nil)
+	}
+	if row.foreign == nil {
+		return nil
+	}
+	for _, c := range row.foreign(s) {
+		theirs, none := s.answer(t, c.theirs), s.answer(t, c.none)
+		if theirs.status != http.StatusNotFound || theirs.code != none.code || theirs.status != none.status || theirs.message != none.message {
+			faults = append(faults, fmt.Sprintf("%s: %+v, and for one that nobody has %+v; want the same, 404", c.name, theirs, none))
+		}
+	}
+	return faults
+}
+
+// leaky is a store that forgets whose things it is asked for.
+type leaky struct {
+	store.Store
+	owner atomic.Pointer[canon.UUID]
+}
+
+func (l *leaky) whose(asked canon.UUID) canon.UUID {
+	if o := l.owner.Load(); o != nil {
+		return *o
+	}
+	return asked
+}
+
+func (l *leaky) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
+	return l.Store.Wallet(ctx, l.whose(org), id)
+}
+
+func (l *leaky) Decision(ctx context.Context, org, id canon.UUID) (*store.Decision, error) {
+	return l.Store.Decision(ctx, l.whose(org), id)
+}
+
+// Canary: where the store doesn't look at the organisation, each route that
+// trusts it for that shows.
+func TestForeignIsCaught(t *testing.T) {
+	l := &leaky{}
+	s := newSceneOn(t, func(under store.Store) store.Store { l.Store = under; return l })
+	owner := s.owner.Genesis.OrganizationID
+	l.owner.Store(&owner)
+	for _, r := range server.RoutesForTest() {
+		leaks := r.Path == "/v1/receipts/{id}" || r.Path == "/v1/s2s/wallets/{id}" || r.Path == "/v1/s2s/sign"
+		if faults := s.foreign(t, r); leaks != (len(faults) > 0) {
+			t.Errorf("%s %s: %v", r.Method, r.Path, faults)
+		}
+	}
+}
+
+// names reports whether a route names something by its id: in the path, or in
+// the body.
+func (s *scene) names(r server.RouteForTest) bool {
+	for member := range s.spec.Members(r.Method, r.Path) {
+		if strings.HasSuffix(member, "_id") || strings.HasSuffix(member, "_ids") {
+			return true
+		}
+	}
+	return strings.Contains(r.Path, "{") || r.Document
+}
+
+// refusal is how a request was refused, without the ids that it named.
+type refusal struct {
+	status  int
+	code    api.Code
+	message string
+}
+
+func (s *scene) answer(t *testing.T, req *http.Request) refusal {
+	t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var env api.Envelope
+	if err := json.NewDecoder(res.Body).Decode(&env); err != nil {
+		t.Fatal(err)
+	}
+	if env.Error == nil {
+		return refusal{status: res.StatusCode}
+	}
+	id := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}`)
+	return refusal{res.StatusCode, env.Error.Code, id.ReplaceAllString(env.Error.Message, "ID")}
 }
 
 // Lists take limit and offset within bounds, and nothing else.

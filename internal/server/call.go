@@ -80,9 +80,8 @@ func (c *call) decode(v any) error {
 	if !utf8.Valid(c.body) {
 		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
 	}
-	// The decoder takes null for a struct without members.
-	if string(bytes.TrimSpace(c.body)) == "null" {
-		return refuse(api.CodeInvalidArgument, "the body is null, want an object")
+	if at, found := nullIn(c.body); found {
+		return refuse(api.CodeInvalidArgument, "%.60s is null, which no field takes: leave it out", at)
 	}
 	err := json.Unmarshal(c.body, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
@@ -100,6 +99,27 @@ func (c *call) decode(v any) error {
 		return refuse(api.CodeInvalidArgument, "the field %.60s has the wrong type", field(semantic))
 	}
 	return refuse(api.CodeMalformedJSON, "the body isn't one JSON object")
+}
+
+// nullIn finds null, which the decoder would take for any type's zero value.
+// No field takes it, nor does any of a signed document.
+func nullIn(body []byte) (at string, found bool) {
+	if !bytes.Contains(body, []byte("null")) {
+		return "", false
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(body))
+	for {
+		token, err := d.ReadToken()
+		switch {
+		case err != nil:
+			return "", false // decoding says what is wrong
+		case token.Kind() == 'n':
+			if at = string(d.StackPointer()); at == "" {
+				at = "(the body itself)"
+			}
+			return at, true
+		}
+	}
 }
 
 func field(e *json.SemanticError) string {

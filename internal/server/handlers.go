@@ -100,8 +100,8 @@ func (s *Server) findEvidence(c *call, id [32]byte) (*store.Evidence, error) {
 
 func (s *Server) archivedEvidence(c *call) (reply, error) {
 	raw, err := hex.DecodeString(c.PathValue("id"))
-	if err != nil || len(raw) != 32 {
-		return reply{}, refuse(api.CodeInvalidArgument, "an evidence id is 64 hex digits")
+	if err != nil || len(raw) != 32 || hex.EncodeToString(raw) != c.PathValue("id") {
+		return reply{}, refuse(api.CodeInvalidArgument, "an evidence id is 64 lower-case hex digits")
 	}
 	e, err := s.findEvidence(c, [32]byte(raw))
 	if err != nil {

@@ -192,11 +192,7 @@ func (o *operation) checkSecurity(h http.Header) error {
 // check validates a value that is text on the wire.
 func (v *value) check(text string) error {
 	var parsed any = text
-	schema := v.schema
-	for schema.Ref != nil {
-		schema = schema.Ref
-	}
-	if t := schema.Types; t != nil && slices.Equal(t.ToStrings(), []string{"integer"}) {
+	if t := resolved(v.schema).Types; t != nil && slices.Equal(t.ToStrings(), []string{"integer"}) {
 		if !regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`).MatchString(text) {
 			return fmt.Errorf("%s %s: %q is no integer", v.in, v.name, text)
 		}

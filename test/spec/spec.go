@@ -174,6 +174,30 @@ func (s *Spec) Codes(method, template string) map[api.Code]int {
 	return out
 }
 
+// Members lists the members of a route's body with the JSON types that each
+// takes; none for a route without a body.
+func (s *Spec) Members(method, template string) map[string][]string {
+	out := map[string][]string{}
+	op := s.operation(method, template)
+	if op == nil || op.body == nil {
+		return out
+	}
+	for name, member := range resolved(op.body).Properties {
+		out[name] = []string{}
+		if t := resolved(member).Types; t != nil {
+			out[name] = t.ToStrings()
+		}
+	}
+	return out
+}
+
+func resolved(s *jsonschema.Schema) *jsonschema.Schema {
+	for s.Ref != nil {
+		s = s.Ref
+	}
+	return s
+}
+
 func (s *Spec) operation(method, template string) *operation {
 	for _, r := range s.routes {
 		if r.template == template {

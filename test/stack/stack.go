@@ -84,6 +84,7 @@ type Stack struct {
 	Store    store.Store
 	Link     *signing.Link
 	Signing  *signing.Service
+	Server   *server.Server
 	API      *httptest.Server
 	Now      func() time.Time
 
@@ -249,10 +250,10 @@ func (s *Stack) startControlPlane(tee string) {
 	s.Link = &signing.Link{Address: tee, Accept: []authority.TEE{s.TEEReference()}, Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now}
 	committer.ArchiveWith(s.Link.Archive)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
-	var handler http.Handler = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
+	s.Server = server.New(server.Args{Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Log: log, Now: s.Now, Version: "test",
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
-	handler = s.watched(handler)
+	handler := s.watched(s.Server)
 	if s.opt.WrapHandler != nil {
 		handler = s.opt.WrapHandler(handler)
 	}
@@ -378,6 +379,15 @@ func AllowAll() policy.Policy {
 // NewKey makes a secret token and has the owner grant it; edit may be nil.
 func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
 	s.t.Helper()
+	token, envelope := s.SignGrant(o, edit)
+	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
+	return token
+}
+
+// SignGrant makes a secret token and its grant, which nobody knows yet; edit
+// may be nil.
+func (s *Stack) SignGrant(o *Owner, edit func(*authority.Grant)) (*authority.Token, []byte) {
+	s.t.Helper()
 	token, err := authority.NewToken(authority.SecretKey, o.Genesis.Digest, rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -397,8 +407,19 @@ func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
-	return token
+	return token, envelope
+}
+
+// SignRevocation makes a revocation of the grant with the digest, in hex.
+func (s *Stack) SignRevocation(o *Owner, grant string) []byte {
+	s.t.Helper()
+	doc := authority.Revocation{Format: authority.FormatRevocation, OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
+		Grant: grant, RevokedAt: s.Now().Unix(), Reason: "test"}
+	envelope, err := authority.SignEnvelope(authority.TypeRevocation, doc, o.Admin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return envelope
 }
 
 // Request makes a signed request, ready to send or to tamper with.
