@@ -89,15 +89,17 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	return newSceneOn(t, func(s store.Store) store.Store { return s })
+	return newSceneOn(t, func(s store.Store) store.Store { return s }, nil)
 }
 
-// newSceneOn has a store in between.
-func newSceneOn(t testing.TB, wrap func(store.Store) store.Store) *scene {
+// newSceneOn has a store in between, and tells what isn't as described;
+// nil fails the test.
+func newSceneOn(t testing.TB, wrap func(store.Store) store.Store, undescribed func(string, ...any)) *scene {
 	t.Helper()
 	s := &scene{writes: &writes{}, log: &logged{}}
 	s.Stack = stack.Start(t, stack.Options{
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Undescribed: undescribed,
+		Log:         slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		WrapStore: func(under store.Store) store.Store {
 			s.writes.Store = wrap(under)
 			return s.writes
@@ -417,7 +419,7 @@ func (l *leaky) Decision(ctx context.Context, org, id canon.UUID) (*store.Decisi
 // trusts it for that shows.
 func TestForeignIsCaught(t *testing.T) {
 	l := &leaky{}
-	s := newSceneOn(t, func(under store.Store) store.Store { l.Store = under; return l })
+	s := newSceneOn(t, func(under store.Store) store.Store { l.Store = under; return l }, nil)
 	owner := s.owner.Genesis.OrganizationID
 	l.owner.Store(&owner)
 	for _, r := range server.RoutesForTest() {
