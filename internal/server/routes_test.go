@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/test/spec"
 )
 
@@ -41,5 +42,26 @@ func TestRouteTable(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Errorf("openapi.yaml describes %v, which isn't served", left)
+	}
+}
+
+// Every code of api.Specs is one that some operation can answer, or that of a
+// path or method that isn't there.
+func TestCodesAreDescribed(t *testing.T) {
+	described, err := spec.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[api.Code]bool{api.CodeNotFound: true, api.CodeMethodNotAllowed: true}
+	for _, r := range routes() {
+		path, _ := r.pattern()
+		for code := range described.Codes(r.method, path) {
+			used[code] = true
+		}
+	}
+	for _, s := range api.Specs() {
+		if !used[s.Code] {
+			t.Errorf("no operation of openapi.yaml has %s", s.Code)
+		}
 	}
 }

@@ -33,7 +33,7 @@ func newBuilder(tree []byte, d *document) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := knownKeywords(v.(map[string]any)["components"].(map[string]any)["schemas"], "schemas"); err != nil {
+	if err := checkKeywords(v.(map[string]any)["components"].(map[string]any)); err != nil {
 		return nil, err
 	}
 	c := jsonschema.NewCompiler()
@@ -50,6 +50,23 @@ func newBuilder(tree []byte, d *document) (*builder, error) {
 		}
 	}
 	return b, nil
+}
+
+// checkKeywords looks through the schemas of all components; operations refer
+// to these alone.
+func checkKeywords(components map[string]any) error {
+	found := knownKeywords(components["schemas"], "schemas")
+	for _, kind := range []string{"parameters", "headers"} {
+		for name, one := range components[kind].(map[string]any) {
+			found = errors.Join(found, knownKeywordsOf(one.(map[string]any)["schema"], kind+"/"+name))
+		}
+	}
+	for name, one := range components["responses"].(map[string]any) {
+		for _, m := range one.(map[string]any)["content"].(map[string]any) {
+			found = errors.Join(found, knownKeywordsOf(m.(map[string]any)["schema"], "responses/"+name))
+		}
+	}
+	return found
 }
 
 // knownKeywords refuses a schema keyword that JSON Schema would ignore, as it

@@ -184,6 +184,7 @@ func unsigned(r *http.Request) *http.Request {
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"misspelt keyword":     {"maxLength: 100", "maxLenght: 100", "maxLenght"},
+		"misspelt in a query":  {"maximum: 200, default", "maximun: 200, default", "maximun"},
 		"misspelt member":      {"required: true\n        content", "requierd: true\n        content", "requierd"},
 		"dangling reference":   {"responses/BadRequest'", "responses/BadRequests'", "BadRequests"},
 		"dangling schema":      {"schemas/WalletReply'", "schemas/WaletReply'", "WaletReply"},

@@ -70,7 +70,6 @@ type parameter struct {
 	Required    bool            `json:"required"`
 	Description string          `json:"description"`
 	Schema      json.RawMessage `json:"schema"`
-	at          string          // where it stands, a JSON pointer
 }
 
 type header struct {
@@ -78,7 +77,6 @@ type header struct {
 	Required    bool            `json:"required"`
 	Description string          `json:"description"`
 	Schema      json.RawMessage `json:"schema"`
-	at          string
 }
 
 type response struct {
@@ -86,7 +84,6 @@ type response struct {
 	Description string             `json:"description"`
 	Headers     map[string]*header `json:"headers"`
 	Content     map[string]media   `json:"content"`
-	at          string
 }
 
 type media struct {

@@ -11,7 +11,6 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -217,19 +216,6 @@ func (e *Example) Check() error {
 		return err
 	}
 	return validate(e.schema, v)
-}
-
-// Validate checks a JSON value against one of components/schemas.
-func (s *Spec) Validate(name string, raw []byte) error {
-	schema := s.schemas[name]
-	if schema == nil {
-		return errors.New("there is no schema " + name)
-	}
-	v, err := decodeStrictly(raw)
-	if err != nil {
-		return err
-	}
-	return validate(schema, v)
 }
 
 // find returns what describes a request. A path that would have to be cleaned
