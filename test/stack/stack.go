@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
@@ -45,6 +46,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/tracing"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 // Options change a stack; the zero value is a healthy one with a DEK cache.
@@ -60,6 +62,9 @@ type Options struct {
 	WrapStore func(store.Store) store.Store
 	// WrapHandler, if set, sees and may change what the API says.
 	WrapHandler func(http.Handler) http.Handler
+	// Undescribed, if set, is told of exchanges that aren't as
+	// api/openapi.yaml describes them; by default they fail the test.
+	Undescribed func(format string, args ...any)
 	// WrapLink, if set, gets the workload's address and link certificate, and
 	// returns the address for the control plane to dial: with the certificate
 	// it can sit in between and see what the control plane sees.
@@ -101,6 +106,7 @@ type Stack struct {
 	Store    store.Store
 	Link     *signing.Link
 	Signing  *signing.Service
+	Server   *server.Server
 	API      *httptest.Server
 	Now      func() time.Time
 
@@ -280,10 +286,11 @@ func (s *Stack) startControlPlane(tee string) {
 	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Link, committer, s.Networks)
 	s.Signing.TraceWith(s.opt.Tracer)
-	var handler http.Handler = server.New(server.Args{Tracer: s.opt.Tracer,
+	s.Server = server.New(server.Args{Tracer: s.opt.Tracer,
 		Store: s.Store, Signing: s.Signing, Link: s.Link, Challenges: signing.NewChallenges(s.Link), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Link: s.Link, Signing: s.Signing, Now: s.Now, Open: true}})
+	handler := s.watched(s.Server)
 	if s.opt.WrapHandler != nil {
 		handler = s.opt.WrapHandler(handler)
 	}
@@ -307,6 +314,27 @@ func (s *Stack) startControlPlane(tee string) {
 	if _, err := s.Link.Client(ctx); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// watched has every exchange held to the API's description, but for
+// benchmarks, which measure the server alone.
+func (s *Stack) watched(h http.Handler) http.Handler {
+	if _, measures := s.t.(*testing.B); measures {
+		return h
+	}
+	described, err := spec.Load()
+	if err != nil && s.opt.Undescribed == nil {
+		s.t.Fatal(err)
+	}
+	if err != nil {
+		s.opt.Undescribed("nothing is checked: %v", err)
+		return h
+	}
+	report := s.opt.Undescribed
+	if report == nil {
+		report = s.t.Errorf
+	}
+	return described.Watch(h, report)
 }
 
 // TEEReference returns the genesis entry that accepts this stack.
@@ -403,6 +431,15 @@ func AllowAll() policy.Policy {
 // NewKey makes a secret token and has the owner grant it; edit may be nil.
 func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
 	s.t.Helper()
+	token, envelope := s.SignGrant(o, edit)
+	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
+	return token
+}
+
+// SignGrant makes a secret token and its grant, which nobody knows yet; edit
+// may be nil.
+func (s *Stack) SignGrant(o *Owner, edit func(*authority.Grant)) (*authority.Token, []byte) {
+	s.t.Helper()
 	token, err := authority.NewToken(authority.SecretKey, o.Genesis.Digest, rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -422,8 +459,19 @@ func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
-	return token
+	return token, envelope
+}
+
+// SignRevocation makes a revocation of the grant with the digest, in hex.
+func (s *Stack) SignRevocation(o *Owner, grant string) []byte {
+	s.t.Helper()
+	doc := authority.Revocation{Format: authority.FormatRevocation, OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
+		Grant: grant, RevokedAt: s.Now().Unix(), Reason: "test"}
+	envelope, err := authority.SignEnvelope(authority.TypeRevocation, doc, o.Admin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return envelope
 }
 
 // Request makes a signed request, ready to send or to tamper with.
@@ -448,6 +496,28 @@ func (s *Stack) Request(token *authority.Token, method, path, body string) *http
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req
+}
+
+// AwaitLedger waits until the checkpoint of the key's organisation covers as
+// many decisions. The stack must have been started with Ledger.
+func (s *Stack) AwaitLedger(token *authority.Token, size uint64) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		res, err := http.DefaultClient.Do(s.Request(token, "GET", "/v1/log/checkpoint", ""))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var head struct{ Data api.Checkpoint }
+		err = json.NewDecoder(res.Body).Decode(&head)
+		res.Body.Close()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if head.Data.Size >= size {
+			return
+		}
+	}
+	s.t.Fatalf("the ledger doesn't get to %d decisions", size)
 }
 
 // Do sends a request and decodes the reply's data.
