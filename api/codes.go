@@ -97,9 +97,8 @@ type Spec struct {
 // docs/ERRORS.md, which is made from it.
 func Specs() []Spec {
 	const (
-		bad, unauthorized, forbidden  = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden
-		missing, conflict, refusedTEE = http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity
-		down, internal                = http.StatusServiceUnavailable, http.StatusInternalServerError
+		bad, unauthorized, forbidden, missing = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound
+		conflict, refusedTEE, down, internal  = http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusInternalServerError
 	)
 	return []Spec{
 		{CodeMalformedJSON, bad, "Send one JSON object as the route documents it."},
