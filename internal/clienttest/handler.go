@@ -239,6 +239,10 @@ func (s *Service) showKey(o *org, g *authority.VerifiedGrant) api.Key {
 	k := api.Key{ID: g.GrantID.String(), KeyID: authority.KeyID(g.Credential), Name: g.Name, Status: "active",
 		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: s.Now(), ExpiresAt: time.Unix(g.Expires, 0)}
 	k.KeyPrefix = "sk_live_" + k.KeyID[:4]
+	k.Scope, k.AllowIPs = string(authority.ScopeFull), []string{authority.AnyIP}
+	if g.Format == authority.FormatGrant2 {
+		k.Scope, k.AllowIPs = string(g.Scope), g.AllowIPs
+	}
 	if o.revoked[g.Digest] {
 		k.Status = "revoked"
 	}
@@ -246,7 +250,7 @@ func (s *Service) showKey(o *org, g *authority.VerifiedGrant) api.Key {
 }
 
 func (s *Service) showWallet(w *wallet) api.Wallet {
-	out := api.Wallet{ID: w.cert.Wallet.String(), Label: w.label, Addresses: map[string]string{}, PublicKeys: map[string]string{},
+	out := api.Wallet{ID: w.cert.Wallet.String(), Label: w.label, Status: "active", Addresses: map[string]string{}, PublicKeys: map[string]string{},
 		Certificate: w.signed, CreatedAt: s.Now()}
 	if s.Attack.Certificate != nil {
 		out.Certificate = s.Attack.Certificate(w.signed)
