@@ -32,6 +32,7 @@ const (
 	CodeWalletNotFound       Code = "wallet_not_found"
 	CodeLedgerEmpty          Code = "ledger_empty"
 	CodeTileNotFound         Code = "tile_not_found"
+	CodeOutsideLedger        Code = "outside_ledger"
 	CodeWalletArchived       Code = "wallet_archived"
 	CodeReceiptNotFound      Code = "receipt_not_found"
 	CodeEvidenceNotFound     Code = "evidence_not_found"
@@ -96,9 +97,8 @@ type Spec struct {
 // docs/ERRORS.md, which is made from it.
 func Specs() []Spec {
 	const (
-		bad, unauthorized, forbidden  = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden
-		missing, conflict, refusedTEE = http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity
-		down, internal                = http.StatusServiceUnavailable, http.StatusInternalServerError
+		bad, unauthorized, forbidden, missing = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound
+		conflict, refusedTEE, down, internal  = http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusInternalServerError
 	)
 	return []Spec{
 		{CodeMalformedJSON, bad, "Send one JSON object as the route documents it."},
@@ -123,6 +123,7 @@ func Specs() []Spec {
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
 		{CodeLedgerEmpty, missing, "Sign something, or wait a second: the organisation has no checkpoint yet."},
 		{CodeTileNotFound, missing, "Ask for tiles of the ledger's size only; GET /v1/log/checkpoint says it."},
+		{CodeOutsideLedger, bad, "Ask for sizes up to the checkpoint's, from before to; GET /v1/log/checkpoint says it."},
 		{CodeEvidenceNotFound, missing, "Check the digest: it is that of a statement, as batches name it."},
 		{CodeOrganizationNotFound, missing, "Check the organisation id."},
 		{CodeGrantNotFound, missing, "Check the grant's digest."},

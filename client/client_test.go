@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/clienttest"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 var start = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -48,6 +50,8 @@ func (c *clock) move(d time.Duration) {
 // and one wallet.
 type stack struct {
 	*clienttest.Service
+	t      testing.TB
+	spec   *spec.Spec
 	clock  *clock
 	admin  *client.Admin
 	keys   []ed25519.PrivateKey
@@ -68,11 +72,20 @@ func (s *stack) intercept(f func(http.Handler) http.Handler) {
 	s.front = f
 }
 
+// watch holds the fake, while it is honest, and what the SDK sends it to the
+// API's description.
+func (s *stack) watch() http.Handler {
+	if !reflect.ValueOf(s.Attack).IsZero() {
+		return s.Service
+	}
+	return s.spec.Watch(s.Service, s.t.Errorf)
+}
+
 func (s *stack) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	front := s.front
 	s.mu.Unlock()
-	var h http.Handler = s.Service
+	h := s.watch()
 	if front != nil {
 		h = front(h)
 	}
@@ -85,7 +98,10 @@ func newStack(t testing.TB) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stack{clock: &clock{at: start}}
+	s := &stack{t: t, clock: &clock{at: start}}
+	if s.spec, err = spec.Load(); err != nil {
+		t.Fatal(err)
+	}
 	if s.Service, err = clienttest.New(i, s.clock.now); err != nil {
 		t.Fatal(err)
 	}

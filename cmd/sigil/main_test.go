@@ -18,6 +18,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/adminkey"
 	"github.com/sigilkeys/sigil/internal/clienttest"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +40,11 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	honest := httptest.NewServer(s)
+	described, err := spec.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest := httptest.NewServer(described.Watch(s, t.Errorf))
 	t.Cleanup(honest.Close)
 	hostile := httptest.NewServer(clienttest.Rewrite(s, func(path string, data map[string]any) {
 		if path == "/v1/s2s/sign" {

@@ -170,6 +170,16 @@ func TestPublicPackagesStaySmall(t *testing.T) {
 	}
 }
 
+// The API's description is checked in tests: no program validates a
+// request against it.
+func TestNoProgramValidatesSchemas(t *testing.T) {
+	for _, pkg := range goList(t, "-deps", "./cmd/...", "./client") {
+		if strings.HasPrefix(pkg, module+"/test/") || strings.Contains(pkg, "jsonschema") {
+			t.Errorf("a program links %s", pkg)
+		}
+	}
+}
+
 const maxModules = 12
 
 func TestWorkloadLinksLittle(t *testing.T) {

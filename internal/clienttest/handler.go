@@ -32,12 +32,14 @@ type SignBody struct {
 
 // refusal is an error reply.
 type refusal struct {
-	status  int
 	code    api.Code
 	details any
 }
 
 func (r *refusal) Error() string { return string(r.code) }
+
+// RequestID is the id of each reply.
+const RequestID = "00000000-0000-4000-8000-0000000000aa"
 
 // ServeHTTP answers as the control plane does.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,21 +54,35 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var no *refusal
 	var auth *authority.Error
 	switch {
+	case err == nil && r.Method == http.MethodPost && r.URL.Path != "/v1/s2s/sign":
+		reply(w, http.StatusCreated, data, nil)
 	case err == nil:
 		reply(w, http.StatusOK, data, nil)
 	case errors.As(err, &no):
-		details, _ := json.Marshal(no.details)
-		reply(w, no.status, nil, &api.Error{Code: no.code, Message: "refused", Details: details})
+		e := &api.Error{Code: no.code, Message: "refused"}
+		if no.details != nil {
+			e.Details, _ = json.Marshal(no.details)
+		}
+		reply(w, status(no.code), nil, e)
 	case errors.As(err, &auth):
-		reply(w, http.StatusUnauthorized, nil, &api.Error{Code: api.Code(auth.Code), Message: auth.Message})
+		reply(w, status(api.Code(auth.Code)), nil, &api.Error{Code: api.Code(auth.Code), Message: auth.Message})
 	default:
 		reply(w, http.StatusInternalServerError, nil, &api.Error{Code: api.CodeInternal, Message: err.Error()})
 	}
 }
 
+func status(code api.Code) int {
+	for _, s := range api.Specs() {
+		if s.Code == code {
+			return s.Status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
 func reply(w http.ResponseWriter, status int, data any, e *api.Error) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Sigil-Request-Id", "req-1")
+	w.Header().Set("Sigil-Request-Id", RequestID)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"data": data, "error": e})
 }
@@ -75,7 +91,7 @@ func reply(w http.ResponseWriter, status int, data any, e *api.Error) {
 func (s *Service) attestChallenge(text string) (any, error) {
 	raw, err := hex.DecodeString(text)
 	if err != nil || len(raw) != 32 {
-		return nil, &refusal{400, api.CodeInvalidArgument, nil}
+		return nil, &refusal{api.CodeInvalidArgument, nil}
 	}
 	value, first := [32]byte(raw), [32]byte{1}
 	proof := &api.ChallengeProof{Index: 1, Count: 2}
@@ -102,7 +118,7 @@ func (s *Service) route(r *http.Request, body []byte) (any, error) {
 	case strings.HasPrefix(path, "attestation/"):
 		d, err := hex.DecodeString(path[len("attestation/"):])
 		if err != nil || len(d) != 32 {
-			return nil, &refusal{404, api.CodeEvidenceNotFound, nil}
+			return nil, &refusal{api.CodeEvidenceNotFound, nil}
 		}
 		return api.Attestation{Evidence: s.show(s.evidence[[32]byte(d)]), Release: Release}, nil
 	case path == "orgs" && r.Method == "POST":
@@ -123,7 +139,7 @@ func (s *Service) route(r *http.Request, body []byte) (any, error) {
 	case path == "s2s/wallets" && r.Method == "POST":
 		return s.createWallet(o, g, req)
 	case path == "s2s/wallets":
-		list := api.List[api.Wallet]{Total: len(o.order), Limit: 50}
+		list := api.List[api.Wallet]{Items: []api.Wallet{}, Total: len(o.order), Limit: 50}
 		for _, id := range o.order {
 			list.Items = append(list.Items, s.showWallet(o.wallets[id]))
 		}
@@ -137,7 +153,7 @@ func (s *Service) route(r *http.Request, body []byte) (any, error) {
 	case strings.HasPrefix(path, "receipts/"):
 		return s.receipt(path[len("receipts/"):])
 	}
-	return nil, &refusal{404, api.CodeNotFound, nil}
+	return nil, &refusal{api.CodeNotFound, nil}
 }
 
 func (o *org) find(id string) (*wallet, error) {
@@ -145,7 +161,7 @@ func (o *org) find(id string) (*wallet, error) {
 	if w, ok := o.wallets[u]; ok && err == nil {
 		return w, nil
 	}
-	return nil, &refusal{404, api.CodeWalletNotFound, nil}
+	return nil, &refusal{api.CodeWalletNotFound, nil}
 }
 
 func (s *Service) show(ev attest.Evidence) api.Evidence {
@@ -173,7 +189,7 @@ func (s *Service) createOrg(body []byte) (any, error) {
 		return nil, err
 	}
 	if s.orgs[g.OrganizationID] != nil {
-		return nil, &refusal{409, api.CodeOrganizationExists, nil}
+		return nil, &refusal{api.CodeOrganizationExists, nil}
 	}
 	o, err := s.provision(g)
 	if err != nil {
@@ -199,7 +215,7 @@ func (s *Service) admin(o *org, method, path string, body []byte) (any, error) {
 		o.grants[authority.KeyID(g.Credential)] = g
 		return s.showKey(o, g), nil
 	case "GET api-keys":
-		list := api.List[api.Key]{Total: len(o.grants), Limit: 200}
+		list := api.List[api.Key]{Items: []api.Key{}, Total: len(o.grants), Limit: 200}
 		for _, g := range o.grants {
 			list.Items = append(list.Items, s.showKey(o, g))
 		}
@@ -216,13 +232,17 @@ func (s *Service) admin(o *org, method, path string, body []byte) (any, error) {
 		o.revoked[v.Grant] = true
 		return map[string]string{"status": "revoked"}, nil
 	}
-	return nil, &refusal{404, api.CodeNotFound, nil}
+	return nil, &refusal{api.CodeNotFound, nil}
 }
 
 func (s *Service) showKey(o *org, g *authority.VerifiedGrant) api.Key {
 	k := api.Key{ID: g.GrantID.String(), KeyID: authority.KeyID(g.Credential), Name: g.Name, Status: "active",
 		GrantDigest: hex.EncodeToString(g.Digest[:]), CreatedAt: s.Now(), ExpiresAt: time.Unix(g.Expires, 0)}
 	k.KeyPrefix = "sk_live_" + k.KeyID[:4]
+	k.Scope, k.AllowIPs = string(authority.ScopeFull), []string{authority.AnyIP}
+	if g.Format == authority.FormatGrant2 {
+		k.Scope, k.AllowIPs = string(g.Scope), g.AllowIPs
+	}
 	if o.revoked[g.Digest] {
 		k.Status = "revoked"
 	}
@@ -230,7 +250,7 @@ func (s *Service) showKey(o *org, g *authority.VerifiedGrant) api.Key {
 }
 
 func (s *Service) showWallet(w *wallet) api.Wallet {
-	out := api.Wallet{ID: w.cert.Wallet.String(), Label: w.label, Addresses: map[string]string{}, PublicKeys: map[string]string{},
+	out := api.Wallet{ID: w.cert.Wallet.String(), Label: w.label, Status: "active", Addresses: map[string]string{}, PublicKeys: map[string]string{},
 		Certificate: w.signed, CreatedAt: s.Now()}
 	if s.Attack.Certificate != nil {
 		out.Certificate = s.Attack.Certificate(w.signed)
@@ -267,7 +287,7 @@ func (s *Service) deny(l *receipt.Leaf, reason string) error {
 	if err != nil {
 		return err
 	}
-	return &refusal{403, api.Code(reason), map[string]any{"receipt": ref}}
+	return &refusal{api.Code(reason), map[string]any{"receipt": ref}}
 }
 
 func (s *Service) createWallet(o *org, g *authority.VerifiedGrant, req *authority.Request) (any, error) {
@@ -297,7 +317,7 @@ func (s *Service) createWallet(o *org, g *authority.VerifiedGrant, req *authorit
 func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Request) (any, error) {
 	var body SignBody
 	if err := canon.DecodeJSONLoose(req.Body, &body); err != nil {
-		return nil, &refusal{400, api.CodeMalformedJSON, nil}
+		return nil, &refusal{api.CodeMalformedJSON, nil}
 	}
 	if s.Attack.Body != nil {
 		s.Attack.Body(&body)
@@ -308,7 +328,7 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	}
 	n, ok := s.networks.Lookup(body.Network)
 	if !ok {
-		return nil, &refusal{400, api.CodeUnknownNetwork, nil}
+		return nil, &refusal{api.CodeUnknownNetwork, nil}
 	}
 	l := s.leaf(g, o, req)
 	l.Kind, l.Method, l.Network, l.Wallet = receipt.KindSign, policy.MethodSignMessage, n.Slug, w.cert.Wallet
@@ -345,13 +365,30 @@ func (s *Service) receipt(id string) (any, error) {
 	u, err := canon.ParseUUID(id)
 	rc, ok := s.receipts[u]
 	if err != nil || !ok {
-		return nil, &refusal{404, api.CodeReceiptNotFound, nil}
+		return nil, &refusal{api.CodeReceiptNotFound, nil}
 	}
 	b, err := receipt.OpenBatch(rc.Batch)
 	if err != nil {
 		return nil, err
 	}
-	return api.Receipt{ID: id, Proof: rc.Encode(), Evidence: s.show(s.evidence[b.Statement]), Leaf: json.RawMessage("{}")}, nil
+	l, _, err := rc.Open()
+	if err != nil {
+		return nil, err
+	}
+	view, err := json.Marshal(leafView(l))
+	return api.Receipt{ID: id, Proof: rc.Encode(), Evidence: s.show(s.evidence[b.Statement]), Leaf: view}, err
+}
+
+// leafView is for people; clients read the proof.
+func leafView(l *receipt.Leaf) map[string]any {
+	return map[string]any{
+		"kind":     map[receipt.Kind]string{receipt.KindSign: "sign", receipt.KindCreateWallet: "create_wallet"}[l.Kind],
+		"decision": map[receipt.Decision]string{receipt.Allow: "allow", receipt.Deny: "deny"}[l.Decision], "reason": l.Reason,
+		"auth": "signature", "freshness": "none", "method": l.Method, "network": l.Network,
+		"wallet_id": l.Wallet.String(), "request_id": l.RequestID.String(), "grant": hex.EncodeToString(l.Grant[:]),
+		"payload_digest": hex.EncodeToString(l.PayloadDigest[:]), "intent_digest": hex.EncodeToString(l.IntentDigest[:]),
+		"output_digest": hex.EncodeToString(l.OutputDigest[:]), "release": l.Release, "time": time.UnixMicro(int64(l.Time)).UTC(),
+	}
 }
 
 // Rewrite puts an attacker between a client and any handler, a real one too:

@@ -121,7 +121,7 @@ func stateCertificate(o *store.Organization) (*receipt.StateCertificate, error) 
 
 // CreateKey stores a grant.
 func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*store.Grant, error) {
-	o, g, err := s.verified(ctx, id)
+	o, g, err := s.verified(ctx, id, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +152,20 @@ func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*
 	return row, nil
 }
 
-func (s *Service) verified(ctx context.Context, id canon.UUID) (*store.Organization, *authority.VerifiedGenesis, error) {
+// verified finds the organisation that a document is sent for. One that the
+// document doesn't name looks as if it weren't there: who may not write to an
+// organisation can't ask whether it exists.
+func (s *Service) verified(ctx context.Context, id canon.UUID, envelope []byte) (*store.Organization, *authority.VerifiedGenesis, error) {
+	named, err := authority.GenesisOf(envelope)
+	if err != nil {
+		return nil, nil, document(err)
+	}
 	o, err := s.Get(ctx, id)
 	if err != nil {
 		return nil, nil, err
+	}
+	if o.Digest != named {
+		return nil, nil, refuse(api.CodeOrganizationNotFound, "there is no organisation %s", id)
 	}
 	g, err := authority.VerifyGenesis(o.Genesis)
 	if err != nil {
@@ -167,7 +177,7 @@ func (s *Service) verified(ctx context.Context, id canon.UUID) (*store.Organizat
 // Revoke stores a revocation and tells the TEE before it is acknowledged. If
 // no TEE is connected, the next one is told before it serves.
 func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) error {
-	o, g, err := s.verified(ctx, id)
+	o, g, err := s.verified(ctx, id, envelope)
 	if err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func TestCreateKey(t *testing.T) {
 		"by another organisation": {m.grant(other.Admin, nil), api.CodeDocumentInvalid},
 		"for another organisation": {edit(func(g *authority.Grant) { g.OrganizationID = other.Genesis.OrganizationID }),
 			api.CodeDocumentInvalid},
-		"another genesis": {edit(func(g *authority.Grant) { g.Genesis = hex.EncodeToString(other.Genesis.Digest[:]) }), api.CodeDocumentInvalid},
+		"another genesis": {edit(func(g *authority.Grant) { g.Genesis = hex.EncodeToString(other.Genesis.Digest[:]) }), api.CodeOrganizationNotFound},
 		"expires first":   {edit(func(g *authority.Grant) { g.Expires = g.NotBefore }), api.CodeDocumentInvalid},
 		"bearer for all":  {edit(func(g *authority.Grant) { g.Bearer = true }), api.CodeDocumentInvalid},
 		"delegate":        {edit(func(g *authority.Grant) { g.Delegate = true }), api.CodeDocumentInvalid},
@@ -222,7 +222,7 @@ func TestRevoke(t *testing.T) {
 		"by a stranger":           {revocation(m.key(), nil), api.CodeDocumentInvalid},
 		"by another organisation": {revocation(other.Admin, nil), api.CodeDocumentInvalid},
 		"of another genesis": {revocation(m.owner.Admin, func(r *authority.Revocation) { r.Genesis = hex.EncodeToString(other.Genesis.Digest[:]) }),
-			api.CodeDocumentInvalid},
+			api.CodeOrganizationNotFound},
 		"of no grant": {revocation(m.owner.Admin, func(r *authority.Revocation) { r.Grant = strings.Repeat("0", 64) }), api.CodeGrantNotFound},
 	} {
 		if status, _, code := m.post(path, "revocation", c.envelope); code != c.want {

@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,28 +23,33 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/test/spec"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
-// writes counts what changes the store.
+// writes counts what changed the store.
 type writes struct {
 	store.Store
 	n atomic.Int64
 }
 
+func (w *writes) done(err error) error {
+	if err == nil {
+		w.n.Add(1)
+	}
+	return err
+}
+
 func (w *writes) CreateOrganization(ctx context.Context, o *store.Organization) error {
-	w.n.Add(1)
-	return w.Store.CreateOrganization(ctx, o)
+	return w.done(w.Store.CreateOrganization(ctx, o))
 }
 
 func (w *writes) CreateGrant(ctx context.Context, g *store.Grant) error {
-	w.n.Add(1)
-	return w.Store.CreateGrant(ctx, g)
+	return w.done(w.Store.CreateGrant(ctx, g))
 }
 
 func (w *writes) Revoke(ctx context.Context, r *store.Revocation) error {
-	w.n.Add(1)
-	return w.Store.Revoke(ctx, r)
+	return w.done(w.Store.Revoke(ctx, r))
 }
 
 func (w *writes) Commit(ctx context.Context, b []store.CommitBatch) ([][]store.Commit, error) {
@@ -72,45 +80,63 @@ type scene struct {
 	*stack.Stack
 	writes          *writes
 	log             *logged
-	owner           *stack.Owner
+	spec            *spec.Spec
+	owner, other    *stack.Owner
 	token, stranger *authority.Token
 	wallet          api.Wallet
 	evidence        string
+	grant           string // digest of the token's
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
+	return newSceneOn(t, func(s store.Store) store.Store { return s }, nil)
+}
+
+// newSceneOn has a store in between, and tells what isn't as described;
+// nil fails the test.
+func newSceneOn(t testing.TB, wrap func(store.Store) store.Store, undescribed func(string, ...any)) *scene {
+	t.Helper()
 	s := &scene{writes: &writes{}, log: &logged{}}
 	s.Stack = stack.Start(t, stack.Options{
+		Undescribed: undescribed, Ledger: true,
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		WrapStore: func(under store.Store) store.Store {
-			s.writes.Store = under
+			s.writes.Store = wrap(under)
 			return s.writes
 		}})
-	s.owner = s.NewOwner()
-	s.token, s.stranger = s.NewKey(s.owner, nil), s.NewKey(s.NewOwner(), nil)
+	var err error
+	if s.spec, err = spec.Load(); err != nil {
+		t.Fatal(err)
+	}
+	s.owner, s.other = s.NewOwner(), s.NewOwner()
+	s.token, s.stranger = s.NewKey(s.owner, nil), s.NewKey(s.other, nil)
 	s.Do(s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`), 201, &s.wallet)
 	var a api.Attestation
 	s.Do(s.Request(s.token, "GET", "/v1/attestation", ""), 200, &a)
 	s.evidence = a.Evidence.ID
+	var keys api.List[api.Key]
+	s.Do(s.Request(s.token, "GET", "/v1/orgs/"+s.owner.Genesis.OrganizationID.String()+"/api-keys", ""), 200, &keys)
+	s.grant = keys.Items[0].GrantDigest
+	s.Do(s.Request(s.stranger, "POST", "/v1/s2s/wallets", `{}`), 201, nil)
+	s.AwaitLedger(s.token, 1)
+	s.AwaitLedger(s.stranger, 1)
 	return s
 }
 
 // path fills in ids that exist.
 func (s *scene) path(r server.RouteForTest) string {
 	id := s.wallet.ID
-	switch {
-	case strings.HasPrefix(r.Path, "/v1/receipts"):
-		id = s.wallet.Receipt.ID
-	case strings.HasPrefix(r.Path, "/v1/attestation"):
-		id = s.evidence
+	if f := rows()[r.Method+" "+r.Path].id; f != nil {
+		id = f(s)
 	}
 	return strings.NewReplacer("{org}", s.owner.Genesis.OrganizationID.String(), "{id}", id, "{level}", "0", "{index}", "0").Replace(r.Path)
 }
 
-func body(method string) string {
-	if method != "GET" {
-		return "{}"
+// body is one that gets as far as it can.
+func (s *scene) body(r server.RouteForTest) string {
+	if f := rows()[r.Method+" "+r.Path].body; f != nil {
+		return f(s)
 	}
 	return ""
 }
@@ -163,6 +189,10 @@ func TestEveryRouteRefusesBadInput(t *testing.T) {
 				s.badSignature(t, r)
 			}
 			s.badPath(t, r)
+			s.badQuery(t, r)
+			for _, fault := range s.foreign(t, r) {
+				t.Error(fault)
+			}
 		})
 	}
 	if after := s.writes.n.Load(); after != before {
@@ -172,8 +202,8 @@ func TestEveryRouteRefusesBadInput(t *testing.T) {
 
 func (s *scene) badForm(t *testing.T, r server.RouteForTest) {
 	at := s.path(r)
-	for _, m := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "BREW"} {
-		if m == "PATCH" && strings.HasPrefix(r.Path, "/v1/s2s/wallets/") { // bulk is an id to it
+	for _, m := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "BREW"} {
+		if s.spec.Serves(m, r.Path) {
 			continue
 		}
 		s.refused(t, m, s.Request(s.token, m, at, ""), api.CodeMethodNotAllowed)
@@ -207,31 +237,48 @@ func (s *scene) badJSON(t *testing.T, r server.RouteForTest) {
 	} {
 		s.refused(t, "body "+c.body, s.Request(s.token, r.Method, s.path(r), c.body), c.want)
 	}
-	// Members of this route's own: twice, and in another case.
-	member := map[string]string{"/v1/orgs": "genesis", "/v1/orgs/{org}/api-keys": "grant", "/v1/orgs/{org}/revocations": "revocation",
-		"/v1/s2s/wallets": "label", "/v1/s2s/sign": "network", "/v1/s2s/sign/batch": "items", "/v1/s2s/wallets/bulk": "items", "/v1/s2s/wallets/{id}": "label"}[r.Path]
-	value := `"x"`
-	if member == "items" {
-		value = `[{}]`
+	members := s.spec.Members(r.Method, r.Path)
+	if len(members) == 0 {
+		t.Errorf("openapi.yaml describes no members of %s %s", r.Method, r.Path)
 	}
-	if member == "" {
-		t.Errorf("the test doesn't know a member of %s", r.Path)
+	for member, types := range members {
+		s.badMember(t, r, member, types)
+	}
+}
+
+// badMember spoils one member of a body: its name, its number, its type.
+func (s *scene) badMember(t *testing.T, r server.RouteForTest, member string, types []string) {
+	value := `"x"`
+	switch {
+	case slices.Contains(types, "array"):
+		value = `["x"]`
+	case slices.Contains(types, "boolean"):
+		value = `true`
 	}
 	for b, want := range map[string]api.Code{
 		`{"` + member + `":` + value + `,"` + member + `":` + value + `}`: api.CodeDuplicateField,
-		`{"` + strings.ToUpper(member) + `":` + value + `}`:               api.CodeUnknownField,
-		`{"` + member + `":}`:               api.CodeMalformedJSON,
-		`{"` + member + `":` + value + `,}`: api.CodeMalformedJSON,
+		`{"` + strings.ToUpper(member) + `":"x"}`:                         api.CodeUnknownField,
+		`{"` + member + ` ":"x"}`:                                         api.CodeUnknownField,
+		`{"` + member + `":}`:                                             api.CodeMalformedJSON,
+		`{"` + member + `":` + value + `,}`:                               api.CodeMalformedJSON,
+		`{"` + member + `":null}`:                                         api.CodeInvalidArgument,
+		"{\"" + member + "\":\"\xff\"}":                                   api.CodeInvalidUTF8,
+		`{"` + member + `":"\ud800"}`:                                     api.CodeMalformedJSON,
 	} {
 		s.refused(t, "body "+b, s.Request(s.token, r.Method, s.path(r), b), want)
 	}
+	for kind, literal := range map[string]string{"string": `"x"`, "integer": "7", "number": "7.5", "boolean": "true", "array": "[7]", "object": `{"a":1}`} {
+		b := `{"` + member + `":` + literal + `}`
+		if slices.Contains(types, kind) && kind != "array" && kind != "object" || s.spec.TakesBody(r.Method, r.Path, b) {
+			continue
+		}
+		s.refused(t, "mistyped "+member, s.Request(s.token, r.Method, s.path(r), b), api.CodeInvalidArgument, api.CodeDocumentInvalid)
+	}
 	if r.Document {
-		for _, b := range []string{"{}", `{"` + member + `":null}`, `{"` + member + `":"x"}`, `{"` + member + `":{"payloadType":"x","payload":"","signatures":[]}}`} {
+		for _, b := range []string{"{}", `{"` + member + `":{"payloadType":"x","payload":"","signatures":[]}}`} {
 			s.refused(t, "document "+b, s.Request(s.token, r.Method, s.path(r), b), api.CodeDocumentInvalid)
 		}
-		return
 	}
-	s.refused(t, "mistyped", s.Request(s.token, r.Method, s.path(r), `{"`+member+`":7}`), api.CodeInvalidArgument)
 }
 
 func (s *scene) badSignature(t *testing.T, r server.RouteForTest) {
@@ -284,22 +331,6 @@ func (s *scene) badSignature(t *testing.T, r server.RouteForTest) {
 	s.refused(t, "bearer that the grant doesn't allow", bearer, api.CodeBearerNotAllowed, api.CodeSignatureMissing)
 }
 
-// body is one that gets as far as the signature.
-func (s *scene) body(r server.RouteForTest) string {
-	sign := `{"wallet_id":"` + s.wallet.ID + `","network":"base","message":"hi"}`
-	switch {
-	case r.Method == "GET":
-		return ""
-	case strings.HasSuffix(r.Path, "/sign"):
-		return sign
-	case strings.HasSuffix(r.Path, "/batch"):
-		return `{"items":[` + sign + `,` + sign + `]}`
-	case strings.HasSuffix(r.Path, "/bulk"):
-		return `{"items":[{},{}]}`
-	}
-	return "{}"
-}
-
 func (s *scene) requestAt(t *testing.T, r server.RouteForTest, off time.Duration) *http.Request {
 	t.Helper()
 	req := s.Request(s.token, r.Method, s.path(r), s.body(r))
@@ -326,39 +357,144 @@ func (s *scene) moved(req *http.Request) *http.Request {
 
 func (s *scene) badPath(t *testing.T, r server.RouteForTest) {
 	at := s.path(r)
-	for _, p := range []string{"/" + at, at + "/", at + "/.", "/x/.." + at, strings.Replace(at, "/", "//", 1)} {
-		s.refused(t, "path "+p, s.Request(s.token, r.Method, p, body(r.Method)), api.CodeNotFound)
+	for _, p := range []string{"/" + at, at + "/", at + "/.", "/x/.." + at, strings.Replace(at, "/", "//", 1), "/v1" + at, strings.ToUpper(at)} {
+		s.refused(t, "path "+p, s.Request(s.token, r.Method, p, s.body(r)), api.CodeNotFound)
 	}
 	if !strings.Contains(r.Path, "{") {
 		return
 	}
-	fill := func(id string) string {
-		return strings.NewReplacer("{org}", id, "{id}", id, "{level}", id, "{index}", id).Replace(r.Path)
-	}
-	malformed := []string{"x", "00000000-0000-4000-8000-00000000000", "..%2f..", strings.Repeat("f", 300)}
-	if !strings.Contains(r.Path, "attestation") {
-		malformed = append(malformed, strings.ToUpper(s.owner.Genesis.OrganizationID.String()))
-	}
+	malformed := []string{"x", "00000000-0000-4000-8000-00000000000", "..", strings.Repeat("f", 300), strings.ToUpper(strings.Repeat("f", 64))}
 	for _, id := range malformed {
-		req := s.Request(s.token, r.Method, fill(strings.ReplaceAll(id, "%2f", ".")), body(r.Method))
-		s.refused(t, "id "+id, req, api.CodeInvalidArgument, api.CodeDocumentInvalid)
+		fill := strings.NewReplacer("{org}", id, "{id}", id, "{level}", id, "{index}", id).Replace(r.Path)
+		s.refused(t, "id "+id, s.Request(s.token, r.Method, fill, s.body(r)), api.CodeInvalidArgument, api.CodeNotFound)
 	}
-	if r.Document {
-		return // what it says is checked before which organisation it is for
+}
+
+// badQuery: parameters that the route doesn't take, that stand twice, that
+// aren't a query.
+func (s *scene) badQuery(t *testing.T, r server.RouteForTest) {
+	at := s.path(r)
+	queries := []string{"x=1", "x", "=", "=1", "%zz", "a;b", "x=1&x=1", "%ff=1", "limits=1", "Limit=1", "challenges=" + strings.Repeat("0", 64)}
+	for _, name := range r.Query {
+		queries = append(queries, name, name+"=", name+"=1&"+name+"=1", name+"=true&"+name+"=true", strings.ToUpper(name)+"=1", name+"[]=1", name+"%00=1", name+"=%ff")
+		for _, v := range []string{"x", "-1", "0", "\x00", " 1", "+1", "01", "1e1", "1.0", "0x1", "null", "TRUE", strings.Repeat("9", 400),
+			"9007199254740992", "1969-12-31T23:59:59Z", "2026-01-31", "2026-01-31T24:00:00Z", "2026-01-31T1:00:00Z", "2026-01-31T12:00:00,5Z", "2026-01-31t12:00:00z",
+			strings.ToUpper(s.owner.Genesis.OrganizationID.String()), strings.Repeat("ü", 51)} {
+			if !s.spec.TakesQuery(r.Method, r.Path, name, v) {
+				queries = append(queries, name+"="+url.QueryEscape(v))
+			}
+		}
 	}
-	// Unknown ids and those of another organisation look alike.
-	none := []api.Code{api.CodeWalletNotFound, api.CodeReceiptNotFound, api.CodeOrganizationNotFound, api.CodeEvidenceNotFound, api.CodeTileNotFound, api.CodeLedgerEmpty}
-	unknown := "00000000-0000-4000-8000-000000000001"
-	if strings.Contains(r.Path, "attestation") {
-		unknown = strings.Repeat("0", 64)
+	for _, q := range queries {
+		s.refused(t, "query "+q, s.Request(s.token, r.Method, at+"?"+q, s.body(r)), api.CodeInvalidArgument)
 	}
-	if strings.Contains(r.Path, "tiles") {
-		unknown = "7"
+}
+
+// foreign: what another organisation has looks as if it weren't there.
+func (s *scene) foreign(t *testing.T, r server.RouteForTest) (faults []string) {
+	row, ok := rows()[r.Method+" "+r.Path]
+	if !ok {
+		t.Fatalf("%s %s has no row in rows_test.go", r.Method, r.Path)
 	}
-	s.refused(t, "unknown id", s.Request(s.token, r.Method, fill(unknown), body(r.Method)), none...)
-	if r.Signed {
-		s.refused(t, "another organisation's id", s.Request(s.stranger, r.Method, at, body(r.Method)), none...)
+	if named := s.names(r); named != (row.foreign != nil) && row.public == "" {
+		t.Errorf("the route names ids: %v, but its row has foreign ones: %v; or say why they are public", named, row.foreign != nil)
 	}
+	if row.foreign == nil {
+		return nil
+	}
+	for _, c := range row.foreign(s) {
+		theirs, none := s.answer(t, c.theirs), s.answer(t, c.none)
+		if theirs.status != http.StatusNotFound || theirs.code != none.code || theirs.status != none.status || theirs.message != none.message {
+			faults = append(faults, fmt.Sprintf("%s: %+v, and for one that nobody has %+v; want the same, 404", c.name, theirs, none))
+		}
+	}
+	return faults
+}
+
+// leaky is a store that forgets whose things it is asked for.
+type leaky struct {
+	store.Store
+	owner atomic.Pointer[canon.UUID]
+}
+
+func (l *leaky) whose(asked canon.UUID) canon.UUID {
+	if o := l.owner.Load(); o != nil {
+		return *o
+	}
+	return asked
+}
+
+func (l *leaky) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
+	return l.Store.Wallet(ctx, l.whose(org), id)
+}
+
+func (l *leaky) EntryOf(ctx context.Context, org, id canon.UUID) (uint64, error) {
+	return l.Store.EntryOf(ctx, l.whose(org), id)
+}
+
+func (l *leaky) Decision(ctx context.Context, org, id canon.UUID) (*store.Decision, error) {
+	return l.Store.Decision(ctx, l.whose(org), id)
+}
+
+// Canary: where the store doesn't look at the organisation, each route that
+// trusts it for that shows.
+func TestForeignIsCaught(t *testing.T) {
+	l := &leaky{}
+	s := newSceneOn(t, func(under store.Store) store.Store { l.Store = under; return l }, nil)
+	owner := s.owner.Genesis.OrganizationID
+	l.owner.Store(&owner)
+	for _, r := range server.RoutesForTest() {
+		leaks := slices.Contains([]string{"/v1/receipts/{id}", "/v1/s2s/wallets/{id}", "/v1/s2s/sign", "/v1/s2s/sign/batch", "/v1/log/inclusion"}, r.Path)
+		if faults := s.foreign(t, r); leaks != (len(faults) > 0) {
+			t.Errorf("%s %s: %v", r.Method, r.Path, faults)
+		}
+	}
+}
+
+// names reports whether a route names something by its id: in the path, in the
+// query, or in the body.
+func (s *scene) names(r server.RouteForTest) bool {
+	for _, member := range s.spec.Names(r.Method, r.Path) {
+		if strings.HasSuffix(member, "_id") || strings.HasSuffix(member, "_ids") {
+			return true
+		}
+	}
+	for _, q := range r.Query {
+		if s.spec.TakesQuery(r.Method, r.Path, q, nobodys) && !s.spec.TakesQuery(r.Method, r.Path, q, "x") {
+			return true
+		}
+	}
+	return strings.Contains(r.Path, "{") || r.Document
+}
+
+// refusal is how a request was refused, without the ids that it named.
+type refusal struct {
+	status  int
+	code    api.Code
+	message string
+}
+
+func (s *scene) answer(t *testing.T, req *http.Request) refusal {
+	t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var env api.Envelope
+	if err := json.NewDecoder(res.Body).Decode(&env); err != nil {
+		t.Fatal(err)
+	}
+	status := res.StatusCode
+	if env.Error == nil { // of a batch, what became of its one item
+		var b api.Batch
+		if err := json.Unmarshal(env.Data, &b); err != nil || len(b.Items) != 1 || b.Items[0].Error == nil {
+			return refusal{status: status}
+		}
+		status, env.Error = b.Items[0].Status, b.Items[0].Error
+	}
+	id := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}`)
+	return refusal{status, env.Error.Code, id.ReplaceAllString(env.Error.Message, "ID")}
 }
 
 // Lists take limit and offset within bounds, and nothing else.

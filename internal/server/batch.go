@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -49,14 +50,15 @@ func (s *Server) createWallets(c *call) (reply, error) {
 // is in its place of the reply; only what is wrong with the request as a whole
 // is an error of the whole.
 func (s *Server) inItems(c *call, b batch) (reply, error) {
-	if c.URL.RawQuery != "" {
-		return reply{}, refuse(api.CodeInvalidArgument, "this route takes no query")
-	}
 	if err := c.verifySignature(); err != nil {
 		return reply{}, err
 	}
 	var body batchBody
-	if err := c.decode(&body); err != nil {
+	if !utf8.Valid(c.body) {
+		return reply{}, refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
+	}
+	// An item that is null, or has one, is refused in its place.
+	if err := strictly(c.body, &body); err != nil {
 		return reply{}, err
 	}
 	n := len(body.Items)

@@ -27,6 +27,8 @@ type call struct {
 	ctx  context.Context
 	id   canon.UUID // of the reply
 	body []byte
+	// query has the parameters, each of which the route takes, by name.
+	query map[string]string
 
 	key   *signing.Key   // authReader, authDecision
 	org   canon.UUID     // authAdmin: the one in the path, once the signature is verified
@@ -79,10 +81,14 @@ func decodeObject(raw []byte, v any) error {
 	if !utf8.Valid(raw) {
 		return refuse(api.CodeInvalidUTF8, "the body isn't valid UTF-8")
 	}
-	// The decoder takes null for a struct without members.
-	if string(bytes.TrimSpace(raw)) == "null" {
-		return refuse(api.CodeInvalidArgument, "the body is null, want an object")
+	if at, found := nullIn(raw); found {
+		return refuse(api.CodeInvalidArgument, "%.60s is null, which no field takes: leave it out", at)
 	}
+	return strictly(raw, v)
+}
+
+// strictly decodes JSON, and says what is wrong with it.
+func strictly(raw []byte, v any) error {
 	err := json.Unmarshal(raw, v, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
@@ -99,6 +105,27 @@ func decodeObject(raw []byte, v any) error {
 		return refuse(api.CodeInvalidArgument, "the field %.60s has the wrong type", field(semantic))
 	}
 	return refuse(api.CodeMalformedJSON, "the body isn't one JSON object")
+}
+
+// nullIn finds null, which the decoder would take for any type's zero value.
+// No field takes it, nor does any of a signed document.
+func nullIn(body []byte) (at string, found bool) {
+	if !bytes.Contains(body, []byte("null")) {
+		return "", false
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(body))
+	for {
+		token, err := d.ReadToken()
+		switch {
+		case err != nil:
+			return "", false // decoding says what is wrong
+		case token.Kind() == 'n':
+			if at = string(d.StackPointer()); at == "" {
+				at = "(the body itself)"
+			}
+			return at, true
+		}
+	}
 }
 
 func field(e *json.SemanticError) string {

@@ -11,16 +11,17 @@ func (l *Limits) AddressForTest(r *http.Request) netip.Prefix { return l.address
 // RouteForTest is a row of the route table as the outside sees it.
 type RouteForTest struct {
 	Method, Path string
-	Signed       bool // by a key or an admin
-	Decision     bool // proven in the TEE
-	Document     bool // its body is a signed document
+	Query        []string // parameters that it takes
+	Signed       bool     // by a key or an admin
+	Decision     bool     // proven in the TEE
+	Document     bool     // its body is a signed document
 }
 
 // RoutesForTest lists the table.
 func RoutesForTest() []RouteForTest {
 	var out []RouteForTest
 	for _, r := range routes() {
-		out = append(out, RouteForTest{r.method, r.path, r.auth == authReader || r.auth == authAdmin || r.auth == authDecision || r.auth == authWriter, r.auth == authDecision, r.auth == authDocument})
+		out = append(out, RouteForTest{r.method, r.path, r.query, r.auth == authReader || r.auth == authAdmin || r.auth == authDecision || r.auth == authWriter, r.auth == authDecision, r.auth == authDocument})
 	}
 	return out
 }

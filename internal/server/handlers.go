@@ -68,15 +68,15 @@ func (s *Server) attestation(c *call) (reply, error) {
 
 // challengeOf reads the query: nothing, or one challenge.
 func challengeOf(c *call) (value [32]byte, asked bool, err error) {
-	if c.URL.RawQuery == "" {
-		return value, false, nil
-	}
-	text, ok := strings.CutPrefix(c.URL.RawQuery, "challenge=")
-	raw, err := hex.DecodeString(text)
-	if !ok || err != nil || len(raw) != len(value) || text != strings.ToLower(text) {
-		return value, false, refuse(api.CodeInvalidArgument, "the query must be challenge=<64 lower-case hex digits>, or nothing")
-	}
-	return [32]byte(raw), true, nil
+	err = c.take(parameters{"challenge": func(text string) error {
+		raw, err := hex.DecodeString(text)
+		if err != nil || len(raw) != len(value) || text != strings.ToLower(text) {
+			return refuse(api.CodeInvalidArgument, "a challenge is 64 lower-case hex digits")
+		}
+		value, asked = [32]byte(raw), true
+		return nil
+	}})
+	return value, asked, err
 }
 
 func (s *Server) attestChallenge(c *call, value [32]byte) (reply, error) {
@@ -104,8 +104,8 @@ func (s *Server) findEvidence(c *call, id [32]byte) (*store.Evidence, error) {
 
 func (s *Server) archivedEvidence(c *call) (reply, error) {
 	raw, err := hex.DecodeString(c.PathValue("id"))
-	if err != nil || len(raw) != 32 {
-		return reply{}, refuse(api.CodeInvalidArgument, "an evidence id is 64 hex digits")
+	if err != nil || len(raw) != 32 || hex.EncodeToString(raw) != c.PathValue("id") {
+		return reply{}, refuse(api.CodeInvalidArgument, "an evidence id is 64 lower-case hex digits")
 	}
 	e, err := s.findEvidence(c, [32]byte(raw))
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
-	"strconv"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -28,39 +26,7 @@ func (s *Server) ledger(c *call) (*store.Ledger, error) {
 	return l, nil
 }
 
-// numbers reads the query's numbers; names says which may and, without "?",
-// must be there. "receipt" is a UUID and left to the caller.
-func numbers(c *call, names ...string) (map[string]uint64, url.Values, error) {
-	query, err := url.ParseQuery(c.URL.RawQuery)
-	if err != nil {
-		return nil, nil, refuse(api.CodeInvalidArgument, "the query is malformed")
-	}
-	out := map[string]uint64{}
-	known := map[string]bool{"receipt": true}
-	for _, name := range names {
-		known[name] = true
-		v, has := query[name]
-		if !has {
-			continue
-		}
-		n, err := strconv.ParseUint(v[0], 10, 62)
-		if err != nil || len(v) != 1 || strconv.FormatUint(n, 10) != v[0] {
-			return nil, nil, refuse(api.CodeInvalidArgument, "%s must be one decimal number", name)
-		}
-		out[name] = n
-	}
-	for name := range query {
-		if !known[name] {
-			return nil, nil, refuse(api.CodeInvalidArgument, "the query parameter %.20s isn't known", name)
-		}
-	}
-	return out, query, nil
-}
-
 func (s *Server) checkpoint(c *call) (reply, error) {
-	if c.URL.RawQuery != "" {
-		return reply{}, refuse(api.CodeInvalidArgument, "this route takes no query")
-	}
 	l, err := s.ledger(c)
 	if err != nil {
 		return reply{}, err
@@ -68,34 +34,29 @@ func (s *Server) checkpoint(c *call) (reply, error) {
 	return ok(http.StatusOK, api.Checkpoint{Origin: receipt.LedgerOrigin(l.Organization), Size: l.Noted, Note: l.Note})
 }
 
-// within reads a size that the checkpoint covers; it is the checkpoint's own
-// where it isn't given.
-func within(n map[string]uint64, name string, l *store.Ledger) (uint64, error) {
-	size, has := n[name]
+// within is a size that the checkpoint covers; the checkpoint's own where none
+// is given.
+func within(size uint64, name string, l *store.Ledger) (uint64, error) {
 	switch {
-	case !has:
+	case size == 0:
 		return l.Noted, nil
-	case size == 0 || size > l.Noted:
-		return 0, refuse(api.CodeInvalidArgument, "%s must be between 1 and the checkpoint's size, %d", name, l.Noted)
+	case size > l.Noted:
+		return 0, refuse(api.CodeOutsideLedger, "%s is %d, beyond the checkpoint's size, %d", name, size, l.Noted)
 	}
 	return size, nil
 }
 
 func (s *Server) inclusion(c *call) (reply, error) {
-	n, query, err := numbers(c, "size")
-	if err != nil {
+	var id canon.UUID
+	var size uint64
+	if err := c.take(parameters{"receipt": uuidInto(&id), "size": number("size", &size, 1, maxIndex)}, "receipt"); err != nil {
 		return reply{}, err
-	}
-	id, err := canon.ParseUUID(query.Get("receipt"))
-	if err != nil || len(query["receipt"]) != 1 {
-		return reply{}, refuse(api.CodeInvalidArgument, "receipt must be the id of a receipt")
 	}
 	l, err := s.ledger(c)
 	if err != nil {
 		return reply{}, err
 	}
-	size, err := within(n, "size", l)
-	if err != nil {
+	if size, err = within(size, "size", l); err != nil {
 		return reply{}, err
 	}
 	index, err := s.Store.EntryOf(c.ctx, l.Organization, id)
@@ -105,7 +66,7 @@ func (s *Server) inclusion(c *call) (reply, error) {
 	case err != nil:
 		return reply{}, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
 	case index >= size:
-		return reply{}, refuse(api.CodeInvalidArgument, "the receipt is entry %d, beyond the size %d", index, size)
+		return reply{}, refuse(api.CodeOutsideLedger, "the receipt is entry %d, beyond the size %d", index, size)
 	}
 	path, err := ledger.NewTree(c.ctx, s.Store, l.Organization).Inclusion(index, size)
 	if err != nil {
@@ -123,27 +84,22 @@ func bytesOf(path [][32]byte) [][]byte {
 }
 
 func (s *Server) consistency(c *call) (reply, error) {
-	n, query, err := numbers(c, "from", "to")
-	if err != nil {
+	var from, to uint64
+	if err := c.take(parameters{"from": number("from", &from, 1, maxIndex), "to": number("to", &to, 1, maxIndex)}, "from"); err != nil {
 		return reply{}, err
-	}
-	if _, has := n["from"]; !has || query.Has("receipt") {
-		return reply{}, refuse(api.CodeInvalidArgument, "the query must be from=<size>, and to=<size> if it isn't the checkpoint's")
 	}
 	l, err := s.ledger(c)
 	if err != nil {
 		return reply{}, err
 	}
-	from, err := within(n, "from", l)
-	if err != nil {
+	if from, err = within(from, "from", l); err != nil {
 		return reply{}, err
 	}
-	to, err := within(n, "to", l)
-	if err != nil {
+	if to, err = within(to, "to", l); err != nil {
 		return reply{}, err
 	}
 	if from > to {
-		return reply{}, refuse(api.CodeInvalidArgument, "from is %d, beyond %d", from, to)
+		return reply{}, refuse(api.CodeOutsideLedger, "from is %d, beyond %d", from, to)
 	}
 	path, err := ledger.NewTree(c.ctx, s.Store, l.Organization).Consistency(from, to)
 	if err != nil {
@@ -153,16 +109,16 @@ func (s *Server) consistency(c *call) (reply, error) {
 }
 
 func (s *Server) tile(c *call) (reply, error) {
-	level, err := strconv.ParseUint(c.PathValue("level"), 10, 3)
-	index, err2 := strconv.ParseUint(c.PathValue("index"), 10, 62)
-	if err != nil || err2 != nil || c.URL.RawQuery != "" {
-		return reply{}, refuse(api.CodeInvalidArgument, "a tile is named by its level, 0 to 7, and its number")
+	var level int
+	var index uint64
+	if err := errors.Join(number("level", &level, 0, 7)(c.PathValue("level")), number("index", &index, 0, maxIndex)(c.PathValue("index"))); err != nil {
+		return reply{}, err
 	}
 	l, err := s.ledger(c)
 	if err != nil {
 		return reply{}, err
 	}
-	t, err := s.Store.Tile(c.ctx, l.Organization, int(level), index)
+	t, err := s.Store.Tile(c.ctx, l.Organization, level, index)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return reply{}, refuse(api.CodeTileNotFound, "the ledger has no such tile (yet)")
@@ -177,22 +133,15 @@ func (s *Server) tile(c *call) (reply, error) {
 const maxEntries = 100
 
 func (s *Server) entries(c *call) (reply, error) {
-	n, query, err := numbers(c, "from", "limit")
-	if err != nil {
+	var from uint64
+	limit := uint64(maxEntries)
+	if err := c.take(parameters{"from": number("from", &from, 0, maxIndex), "limit": number("limit", &limit, 1, maxEntries)}); err != nil {
 		return reply{}, err
-	}
-	limit, has := n["limit"]
-	if !has {
-		limit = maxEntries
-	}
-	if limit == 0 || limit > maxEntries || query.Has("receipt") {
-		return reply{}, refuse(api.CodeInvalidArgument, "the query may have from, and limit from 1 to %d", maxEntries)
 	}
 	l, err := s.ledger(c)
 	if err != nil {
 		return reply{}, err
 	}
-	from := n["from"]
 	limit = min(limit, l.Noted-min(from, l.Noted))
 	out := &api.Entries{Items: []api.Entry{}, Grants: map[string]json.RawMessage{}, Evidence: map[string]api.Evidence{}, From: from, Size: l.Noted}
 	if limit == 0 {

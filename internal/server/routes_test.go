@@ -1,19 +1,22 @@
 package server
 
 import (
-	"os"
-	"strings"
+	"slices"
 	"testing"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 // Every route names its authenticator, a body limit that fits its method, and
-// a timeout; openapi.yaml describes it; and none stands twice.
+// a timeout; openapi.yaml describes it with its query parameters; and none
+// stands twice.
 func TestRouteTable(t *testing.T) {
-	spec, err := os.ReadFile("../../api/openapi.yaml")
+	described, err := spec.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	described := operations(string(spec))
+	left := described.Routes()
 	seen := map[string]bool{}
 	for _, r := range routes() {
 		name := r.method + " " + r.path
@@ -28,31 +31,35 @@ func TestRouteTable(t *testing.T) {
 			t.Errorf("%s has a body limit of %d", name, r.body)
 		case r.method == "POST" && r.auth <= authNone:
 			t.Errorf("%s writes without an authenticator", name)
-		case !described[name]:
+		case !slices.Contains(left, name):
 			t.Errorf("%s isn't in openapi.yaml", name)
+		case !slices.Equal(r.query, described.Query(r.method, r.path)):
+			t.Errorf("%s takes the query parameters %v, openapi.yaml describes %v", name, r.query, described.Query(r.method, r.path))
 		}
 		seen[name] = true
-		delete(described, name)
+		left = slices.DeleteFunc(left, func(s string) bool { return s == name })
 	}
-	for name := range described {
-		t.Errorf("openapi.yaml describes %s, which isn't served", name)
+	if len(left) > 0 {
+		t.Errorf("openapi.yaml describes %v, which isn't served", left)
 	}
 }
 
-// operations reads "METHOD /path" from the file's fixed indentation.
-func operations(spec string) map[string]bool {
-	out := map[string]bool{}
-	path := ""
-	for line := range strings.Lines(spec) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "  /"):
-			path = strings.TrimSuffix(strings.TrimSpace(line), ":")
-		case path != "" && (line == "    get:" || line == "    post:" || line == "    patch:"):
-			out[strings.ToUpper(strings.Trim(line, " :"))+" "+path] = true
-		case line != "" && line[0] != ' ' && line[0] != '#':
-			path = ""
+// Every code of api.Specs is one that some operation can answer, or that of a
+// path or method that isn't there.
+func TestCodesAreDescribed(t *testing.T) {
+	described, err := spec.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[api.Code]bool{api.CodeNotFound: true, api.CodeMethodNotAllowed: true}
+	for _, r := range routes() {
+		for code := range described.Codes(r.method, r.path) {
+			used[code] = true
 		}
 	}
-	return out
+	for _, s := range api.Specs() {
+		if !used[s.Code] {
+			t.Errorf("no operation of openapi.yaml has %s", s.Code)
+		}
+	}
 }

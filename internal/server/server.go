@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +60,8 @@ const DefaultMaxRequests = 4096
 // Server answers requests.
 type Server struct {
 	Args
-	mux *http.ServeMux
+	mux   *http.ServeMux
+	paths *http.ServeMux // refuses what fits no route by its method, by its path
 
 	inWork   atomic.Int64 // requests
 	draining atomic.Bool
@@ -77,35 +80,55 @@ const (
 	authWriter                   // as authReader, by a key of scope full
 )
 
-// route is one row of the table. A zero auth, body limit or timeout is a
-// defect that the table's test finds.
-type route struct {
+// row is one of the table. A zero auth, body limit or timeout is a defect that
+// the table's test finds.
+type row struct {
 	method  string
-	path    string
+	target  string // path with the query parameters that it takes, if any: /path?a&b
 	auth    auth
 	body    int64 // bytes; 0 = no body allowed
 	timeout time.Duration
 	handle  func(*Server, *call) (reply, error)
 }
 
+// route is a row, with its target taken apart.
+type route struct {
+	row
+	path  string
+	query []string // parameters that it takes
+}
+
 func routes() []route {
+	var out []route
+	for _, r := range table() {
+		path, names, takes := strings.Cut(r.target, "?")
+		one := route{row: r, path: path}
+		if takes {
+			one.query = strings.Split(names, "&")
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func table() []row {
 	// The longest is below the time that a reply may take (Serve).
 	const short, long, longest = 10 * time.Second, 20 * time.Second, 35 * time.Second
-	return []route{
+	return []row{
 		{"GET", "/healthz", authProbe, 0, short, (*Server).health},
 		{"GET", "/readyz", authProbe, 0, short, (*Server).ready},
 		{"GET", "/version", authNone, 0, short, (*Server).version},
 		{"GET", "/v1/networks", authNone, 0, short, (*Server).networks},
-		{"GET", "/v1/attestation", authNone, 0, short, (*Server).attestation},
+		{"GET", "/v1/attestation?challenge", authNone, 0, short, (*Server).attestation},
 		{"GET", "/v1/attestation/{id}", authNone, 0, short, (*Server).archivedEvidence},
 		{"POST", "/v1/orgs", authDocument, MaxBody, long, (*Server).createOrganization},
 		{"GET", "/v1/orgs/{org}", authAdmin, 0, short, (*Server).getOrganization},
 		{"POST", "/v1/orgs/{org}/api-keys", authDocument, MaxBody, long, (*Server).createKey},
-		{"GET", "/v1/orgs/{org}/api-keys", authAdmin, 0, short, (*Server).listKeys},
+		{"GET", "/v1/orgs/{org}/api-keys?limit&offset", authAdmin, 0, short, (*Server).listKeys},
 		{"POST", "/v1/orgs/{org}/revocations", authDocument, MaxBody, long, (*Server).revoke},
-		{"GET", "/v1/orgs/{org}/audit", authAdmin, 0, short, (*Server).audit},
+		{"GET", "/v1/orgs/{org}/audit?event_type&success&wallet_id&key_id&since&until&limit&offset", authAdmin, 0, short, (*Server).audit},
 		{"GET", "/v1/s2s/credential", authReader, 0, short, (*Server).credential},
-		{"GET", "/v1/s2s/wallets", authReader, 0, short, (*Server).listWallets},
+		{"GET", "/v1/s2s/wallets?label_prefix&address&created_after&created_before&archived&limit&offset", authReader, 0, short, (*Server).listWallets},
 		{"GET", "/v1/s2s/wallets/{id}", authReader, 0, short, (*Server).getWallet},
 		{"PATCH", "/v1/s2s/wallets/{id}", authWriter, MaxBody, short, (*Server).changeWallet},
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
@@ -114,16 +137,16 @@ func routes() []route {
 		{"POST", "/v1/s2s/wallets/bulk", authDecision, MaxBody, longest, (*Server).createWallets},
 		{"GET", "/v1/receipts/{id}", authReader, 0, short, (*Server).getReceipt},
 		{"GET", "/v1/log/checkpoint", authReader, 0, short, (*Server).checkpoint},
-		{"GET", "/v1/log/inclusion", authReader, 0, short, (*Server).inclusion},
-		{"GET", "/v1/log/consistency", authReader, 0, short, (*Server).consistency},
+		{"GET", "/v1/log/inclusion?receipt&size", authReader, 0, short, (*Server).inclusion},
+		{"GET", "/v1/log/consistency?from&to", authReader, 0, short, (*Server).consistency},
 		{"GET", "/v1/log/tiles/{level}/{index}", authReader, 0, short, (*Server).tile},
-		{"GET", "/v1/log/entries", authReader, 0, long, (*Server).entries},
+		{"GET", "/v1/log/entries?from&limit", authReader, 0, long, (*Server).entries},
 	}
 }
 
 // New returns a Server.
 func New(a Args) *Server {
-	s := &Server{Args: a, mux: http.NewServeMux()}
+	s := &Server{Args: a, mux: http.NewServeMux(), paths: http.NewServeMux()}
 	if s.MaxRequests == 0 {
 		s.MaxRequests = DefaultMaxRequests
 	}
@@ -132,14 +155,20 @@ func New(a Args) *Server {
 		methods[r.path] = append(methods[r.path], r.method)
 		s.mux.Handle(r.method+" "+r.path, s.handler(r))
 	}
-	// What fits no route by its method, by its path. These patterns stand
-	// apart, since one without a method and one with a wildcard can conflict.
-	paths := http.NewServeMux()
+	// Patterns without a method stand apart, since one of these and one with
+	// a wildcard can conflict.
 	for pattern, allowed := range methods {
-		paths.Handle(pattern, s.wrongMethod(allowed))
+		s.paths.Handle(pattern, s.wrongMethod(allowed))
+		// The mux would take the method of another row whose wildcard fits
+		// this path.
+		for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPatch} {
+			if !slices.Contains(allowed, m) {
+				s.mux.Handle(m+" "+pattern, s.wrongMethod(allowed))
+			}
+		}
 	}
-	paths.Handle("/", s.notFound())
-	s.mux.Handle("/", paths)
+	s.paths.Handle("/", s.notFound())
+	s.mux.Handle("/", s.paths)
 	return s
 }
 
@@ -149,6 +178,10 @@ func New(a Args) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := r.URL.Path; p != "/" && path.Clean("/"+p) != p {
 		s.notFound().ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodHead {
+		s.paths.ServeHTTP(w, r) // the mux would take it for GET, and serve it
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -208,6 +241,9 @@ func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
 		return reply{}, refuse(api.CodeOverloaded, "more than %d requests are in work", s.MaxRequests)
 	}
 	defer s.inWork.Add(-1)
+	if err := c.readQuery(rt.query); err != nil {
+		return reply{}, err
+	}
 	if err := c.read(rt.body, w); err != nil {
 		return reply{}, err
 	}

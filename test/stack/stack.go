@@ -6,7 +6,6 @@ package stack
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -34,7 +33,6 @@ import (
 	"github.com/sigilkeys/sigil/internal/launcher"
 	"github.com/sigilkeys/sigil/internal/ledger"
 	"github.com/sigilkeys/sigil/internal/org"
-	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/secret"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
@@ -44,7 +42,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/tracing"
 	"github.com/sigilkeys/sigil/internal/workload"
-	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/spec"
 )
 
 // Options change a stack; the zero value is a healthy one with a DEK cache.
@@ -60,6 +58,9 @@ type Options struct {
 	WrapStore func(store.Store) store.Store
 	// WrapHandler, if set, sees and may change what the API says.
 	WrapHandler func(http.Handler) http.Handler
+	// Undescribed, if set, is told of exchanges that aren't as
+	// api/openapi.yaml describes them; by default they fail the test.
+	Undescribed func(format string, args ...any)
 	// WrapLink, if set, gets the workload's address and link certificate, and
 	// returns the address for the control plane to dial: with the certificate
 	// it can sit in between and see what the control plane sees.
@@ -106,6 +107,7 @@ type Stack struct {
 	Link     *signing.Link // to the first workload
 	Fleet    *signing.Fleet
 	Signing  *signing.Service
+	Server   *server.Server
 	API      *httptest.Server
 	Now      func() time.Time
 
@@ -291,10 +293,11 @@ func (s *Stack) startControlPlane(tee string) {
 	committer.ObserveWith(s.opt.OnCommit)
 	s.Signing = signing.NewService(s.Store, s.Fleet, committer, s.Networks)
 	s.Signing.TraceWith(s.opt.Tracer)
-	var handler http.Handler = server.New(server.Args{Tracer: s.opt.Tracer,
+	s.Server = server.New(server.Args{Tracer: s.opt.Tracer,
 		Store: s.Store, Signing: s.Signing, Fleet: s.Fleet, Challenges: signing.NewChallenges(s.Fleet), Networks: s.Networks, Limits: limits, Log: log, Now: s.Now, Version: "test", MaxRequests: s.opt.MaxRequests, TrustedProxies: s.opt.TrustedProxies,
 		NewID: func() canon.UUID { u, _ := canon.NewUUID(rand.Reader); return u },
 		Org:   &org.Service{Store: s.Store, Fleet: s.Fleet, Signing: s.Signing, Now: s.Now, Open: true}})
+	handler := s.watched(s.Server)
 	if s.opt.WrapHandler != nil {
 		handler = s.opt.WrapHandler(handler)
 	}
@@ -320,159 +323,30 @@ func (s *Stack) startControlPlane(tee string) {
 	}
 }
 
+// watched has every exchange held to the API's description, but for
+// benchmarks, which measure the server alone.
+func (s *Stack) watched(h http.Handler) http.Handler {
+	if _, measures := s.t.(*testing.B); measures {
+		return h
+	}
+	described, err := spec.Load()
+	if err != nil && s.opt.Undescribed == nil {
+		s.t.Fatal(err)
+	}
+	if err != nil {
+		s.opt.Undescribed("nothing is checked: %v", err)
+		return h
+	}
+	report := s.opt.Undescribed
+	if report == nil {
+		report = s.t.Errorf
+	}
+	return described.Watch(h, report)
+}
+
 // TEEReference returns the genesis entry that accepts this stack.
 func (s *Stack) TEEReference() authority.TEE {
 	info := s.Cloud.Info()
 	return authority.TEE{Kind: authority.KindConfidentialSpace, Issuer: info.IssuerURL, PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware,
 		ProjectID: info.ProjectID, ServiceAccount: info.ServiceAccount, ImageDigests: []string{s.Digest}, TEEKEK: info.TEEKey, ProviderKEK: info.ProviderKey}
-}
-
-// Owner is an organisation's owner with their keys.
-type Owner struct {
-	Admin   ed25519.PrivateKey
-	Genesis *authority.VerifiedGenesis
-	State   [32]byte // state public key
-}
-
-// NewOwner provisions an organisation through the API.
-func (s *Stack) NewOwner() *Owner {
-	s.t.Helper()
-	return s.NewOwnerOf(s.TEEReference())
-}
-
-// NewOwnerOf is NewOwner for an owner who accepts these workloads.
-func (s *Stack) NewOwnerOf(accepts authority.TEE) *Owner {
-	s.t.Helper()
-	_, admin, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	id, err := canon.NewUUID(rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	doc := authority.Genesis{Format: authority.FormatGenesis, OrganizationID: id, Name: "Acme", Created: s.Now().Unix(), Version: 1,
-		Admins: []authority.Admin{{Name: "root", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1,
-		Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed}, TEEs: []authority.TEE{accepts}}
-	envelope, err := authority.SignEnvelope(authority.TypeGenesis, doc, admin)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var out struct {
-		State []byte `json:"state_record"`
-	}
-	s.Post("/v1/orgs", map[string]any{"genesis": json.RawMessage(envelope)}, 201, &out)
-	g, err := authority.VerifyGenesis(envelope)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	record, err := receipt.DecodeStateRecord(out.State)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	cert, _, _, err := receipt.DecodeStateCertificate(record.Certificate)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return &Owner{Admin: admin, Genesis: g, State: cert.StateKey}
-}
-
-// Post sends an unsigned JSON body and decodes the reply's data.
-func (s *Stack) Post(path string, body any, want int, data any) {
-	s.t.Helper()
-	raw, err := json.Marshal(body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	res, err := http.Post(s.API.URL+path, "application/json", strings.NewReader(string(raw)))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.reply(res, want, data)
-}
-
-func (s *Stack) reply(res *http.Response, want int, data any) {
-	s.t.Helper()
-	defer res.Body.Close()
-	var env struct {
-		Data  json.RawMessage `json:"data"`
-		Error json.RawMessage `json:"error"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&env); err != nil {
-		s.t.Fatal(err)
-	}
-	if res.StatusCode != want {
-		s.t.Fatalf("status %d, want %d: %s", res.StatusCode, want, env.Error)
-	}
-	if data != nil {
-		if err := json.Unmarshal(env.Data, data); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-}
-
-// AllowAll is a policy without limits.
-func AllowAll() policy.Policy {
-	all := []string{policy.Any}
-	return policy.Policy{Wallets: all, Networks: all, Methods: all}
-}
-
-// NewKey makes a secret token and has the owner grant it; edit may be nil.
-func (s *Stack) NewKey(o *Owner, edit func(*authority.Grant)) *authority.Token {
-	s.t.Helper()
-	token, err := authority.NewToken(authority.SecretKey, o.Genesis.Digest, rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	id, err := canon.NewUUID(rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	pub := token.PublicKey()
-	doc := authority.Grant{OrganizationID: o.Genesis.OrganizationID, Genesis: hex.EncodeToString(o.Genesis.Digest[:]),
-		StateKey: hex.EncodeToString(o.State[:]), GrantID: id, Name: "backend", Credential: hex.EncodeToString(pub[:]),
-		NotBefore: s.Now().Unix() - 60, Expires: s.Now().Unix() + 86400, Policy: AllowAll()}
-	if edit != nil {
-		edit(&doc)
-	}
-	envelope, err := authority.SignGrant(doc, o.Admin)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.Post("/v1/orgs/"+o.Genesis.OrganizationID.String()+"/api-keys", map[string]any{"grant": json.RawMessage(envelope)}, 201, nil)
-	return token
-}
-
-// Request makes a signed request, ready to send or to tamper with.
-func (s *Stack) Request(token *authority.Token, method, path, body string) *http.Request {
-	s.t.Helper()
-	id, err := canon.NewUUID(rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	rest, query, _ := strings.Cut(path, "?")
-	r := authority.Request{Method: method, Path: rest, Query: query, Body: []byte(body), Created: s.Now().Unix(), ID: id}
-	h, err := r.Sign(token.RequestKey())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req, err := http.NewRequest(method, s.API.URL+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header = h
-	if method != "GET" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req
-}
-
-// Do sends a request and decodes the reply's data.
-func (s *Stack) Do(req *http.Request, want int, data any) {
-	s.t.Helper()
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.reply(res, want, data)
 }
