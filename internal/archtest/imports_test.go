@@ -17,7 +17,6 @@ func ranks() map[string]int {
 		"attest":          0,
 		"internal/canon":  0,
 		"internal/secret": 0,
-		"internal/image":  0,
 
 		"internal/ratelimit":  0,
 		"internal/servercert": 0,
@@ -30,6 +29,7 @@ func ranks() map[string]int {
 		"internal/keys":           10,
 		"internal/policy":         10,
 		"internal/teeconfig":      10,
+		"internal/image":          10,
 		"internal/adminkey":       10,
 		"internal/launcher":       10,
 		"internal/kms/federation": 10,

@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/sigilkeys/sigil/internal/canon"
 )
 
 // Names inside an OCI image layout.
@@ -79,9 +82,12 @@ type layout struct {
 }
 
 // Open reads an image layout with the one image that New would lay out from
-// its two files for Target; anything else in it, or an altered byte, is an
-// error. So an opened image has no third layer, no other entry point, no other
-// label.
+// its two files for Target: its manifest, configuration and layers byte for
+// byte, and no other file in the folder. So an opened image has no third layer,
+// no other entry point, no other label. The two files that say where the image
+// is, which aren't part of it, may be spelt as tools spell them: index.json may
+// leave its media type out, and may name the tag that the image was pulled by
+// and the platform that it is for. Any other member is an error.
 func Open(dir string) (*Image, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, errors.Join(fmt.Errorf("%q is no folder with an OCI image layout", dir), err)
@@ -99,24 +105,109 @@ func Open(dir string) (*Image, error) {
 	if i.Digest != want {
 		return nil, fmt.Errorf("image %s: its manifest is %s, but its two files make %s: something else is in it", dir, want, i.Digest)
 	}
-	if err := l.compare(i); err != nil {
+	if err := errors.Join(l.compare(i), l.complete(i)); err != nil {
 		return nil, fmt.Errorf("image %s: %w", dir, err)
 	}
 	return i, nil
 }
 
+// foreignIndex is an index as Write or a tool makes it.
+type foreignIndex struct {
+	SchemaVersion int                 `json:"schemaVersion"`
+	MediaType     string              `json:"mediaType"`
+	Manifests     []foreignDescriptor `json:"manifests"`
+}
+
+type foreignDescriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations"`
+	Platform    *foreignPlatform  `json:"platform"`
+}
+
+type foreignPlatform struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+}
+
+// annotationTag is the annotation in which skopeo keeps the tag.
+const annotationTag = "org.opencontainers.image.ref.name"
+
+// entrance reads the layout's mark and its index, and returns the index's one
+// image. Names of members count with their case: a tool that reads "MANIFESTS"
+// as another one sees no other image than this.
+func (l *layout) entrance() (*foreignDescriptor, error) {
+	var mark struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := l.strict(layoutFile, &mark); err != nil {
+		return nil, err
+	}
+	if mark.Version != "1.0.0" {
+		return nil, fmt.Errorf("%s has version %q, want 1.0.0", layoutFile, mark.Version)
+	}
+	var ix foreignIndex
+	if err := l.strict(indexFile, &ix); err != nil {
+		return nil, err
+	}
+	if ix.SchemaVersion != 2 || ix.MediaType != "" && ix.MediaType != mediaIndex {
+		return nil, fmt.Errorf("%s is no index of version 2", indexFile)
+	}
+	if len(ix.Manifests) != 1 || ix.Manifests[0].MediaType != mediaManifest {
+		return nil, fmt.Errorf("%d manifests, want one image", len(ix.Manifests))
+	}
+	d := &ix.Manifests[0]
+	for name := range d.Annotations {
+		if name != annotationTag {
+			return nil, fmt.Errorf("%s annotates the image with %q", indexFile, name)
+		}
+	}
+	if d.Platform != nil && *d.Platform != (foreignPlatform{Target, "linux"}) {
+		return nil, fmt.Errorf("%s says that the image is for %q on %q, want linux on %s", indexFile, d.Platform.OS, d.Platform.Architecture, Target)
+	}
+	return d, nil
+}
+
+// complete requires that the layout has the image's files and no others. A link
+// is none.
+func (l *layout) complete(i *Image) error {
+	var blobs []string
+	for d := range i.blobs {
+		blobs = append(blobs, strings.TrimPrefix(d, "sha256:"))
+	}
+	return errors.Join(l.only(".", []string{"blobs"}, []string{layoutFile, indexFile}),
+		l.only("blobs", []string{"sha256"}, nil), l.only("blobs/sha256", nil, blobs))
+}
+
+func (l *layout) only(dir string, folders, files []string) error {
+	f, err := l.root.Open(filepath.FromSlash(dir))
+	if err != nil {
+		return fmt.Errorf("read image: %w", err)
+	}
+	defer f.Close()
+	list, err := f.ReadDir(len(folders) + len(files) + 1)
+	if err != nil {
+		return fmt.Errorf("read image: %w", err)
+	}
+	for _, e := range list {
+		folder, file := slices.Contains(folders, e.Name()) && e.IsDir(), slices.Contains(files, e.Name()) && e.Type().IsRegular()
+		if !folder && !file {
+			return fmt.Errorf("%q in %s is no part of the image: something else is in it", e.Name(), dir)
+		}
+	}
+	return nil
+}
+
 // image lays out the layout's two files anew, and returns with it the digest
 // that the layout says it has.
 func (l *layout) image() (*Image, string, error) {
-	var ix index
-	if err := l.document(indexFile, &ix); err != nil {
+	d, err := l.entrance()
+	if err != nil {
 		return nil, "", err
 	}
-	if len(ix.Manifests) != 1 || ix.Manifests[0].MediaType != mediaManifest {
-		return nil, "", fmt.Errorf("%d manifests, want one image", len(ix.Manifests))
-	}
 	var m manifest
-	if err := l.blobDocument(ix.Manifests[0].Digest, &m); err != nil {
+	if err := l.blobDocument(d.Digest, &m); err != nil {
 		return nil, "", err
 	}
 	if len(m.Layers) != 2 {
@@ -138,7 +229,10 @@ func (l *layout) image() (*Image, string, error) {
 		return nil, "", err
 	}
 	i, err := New(program, config, c.Architecture)
-	return i, ix.Manifests[0].Digest, err
+	if err == nil && i.Digest == d.Digest && i.manifest.Size != d.Size {
+		err = fmt.Errorf("%s gives the manifest %d bytes, it has %d", indexFile, d.Size, i.manifest.Size)
+	}
+	return i, d.Digest, err
 }
 
 // compare requires that the layout's blobs are the image's bytes.
@@ -180,6 +274,19 @@ func (l *layout) read(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
+func (l *layout) strict(name string, v any) error {
+	b, err := l.read(name, maxDocument)
+	if err != nil {
+		return err
+	}
+	if err := canon.DecodeJSONLoose(b, v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// document reads what is part of the image, and so compared byte for byte
+// later.
 func (l *layout) document(name string, v any) error {
 	b, err := l.read(name, maxDocument)
 	if err != nil {

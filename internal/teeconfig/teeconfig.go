@@ -35,13 +35,15 @@ type Config struct {
 	// Listen is the TCP address of the link, host:port.
 	Listen string `json:"listen"`
 	// LauncherSocket is the Unix socket of the Confidential Space launcher,
-	// in production /run/container_launcher/teeserver.sock.
+	// in production /run/container_launcher/teeserver.sock: an absolute path
+	// outside of development.
 	LauncherSocket string `json:"launcher_socket"`
 
 	// STSURL is the token endpoint, in production
 	// https://sts.googleapis.com/v1/token.
 	STSURL string `json:"sts_url"`
-	// KMSURL is the base of the Cloud KMS REST API, without a final slash.
+	// KMSURL is the base of the Cloud KMS REST API, https://host or
+	// https://host:port without a path or final slash.
 	KMSURL string `json:"kms_url"`
 	// TLSRoots is the PEM of the only roots accepted for both; the image has
 	// no system roots.
@@ -71,6 +73,14 @@ type Config struct {
 	// systems without it. Being measured, it shows in the image digest.
 	Development bool `json:"development"`
 }
+
+const (
+	// maxKeyName is the longest name that the KMS client takes: with a
+	// version's number it has 256 bytes at most.
+	maxKeyName = 224
+	// maxSocket is the longest path that Linux connects to.
+	maxSocket = 107
+)
 
 // Full names of what Cloud KMS and IAM know. A project has a name that begins
 // with a letter, and a number; keys go by the name and providers by the number,
@@ -115,6 +125,10 @@ func (c *Config) check() error {
 		return errors.New("listen is missing")
 	case c.LauncherSocket == "" || path.Clean(c.LauncherSocket) != c.LauncherSocket:
 		return errors.New("launcher_socket is missing or not a clean path")
+	case len(c.LauncherSocket) > maxSocket:
+		return fmt.Errorf("launcher_socket has more than the %d bytes that a socket's path may have", maxSocket)
+	case !c.Development && !path.IsAbs(c.LauncherSocket):
+		return errors.New("launcher_socket must be an absolute path: what answers there is trusted")
 	case c.ProjectID == "":
 		return errors.New("project_id is missing")
 	case c.DEKCacheEntries < 0 || c.DEKCacheEntries > 1<<20 || c.DEKCacheSeconds < 0 || c.DEKCacheSeconds > 3600:
@@ -122,16 +136,27 @@ func (c *Config) check() error {
 	case c.Workers < 0 || c.Workers > 1024:
 		return errors.New("workers must be 0 to 1024")
 	}
-	for name, raw := range map[string]string{"sts_url": c.STSURL, "kms_url": c.KMSURL} {
-		u, err := url.Parse(raw)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("%s must be an https URL without credentials, query and fragment", name)
-		}
+	if err := c.checkURLs(); err != nil {
+		return err
 	}
 	if _, err := certificates(c.TLSRoots); err != nil {
 		return fmt.Errorf("tls_roots: %w", err)
 	}
 	return c.checkParties()
+}
+
+// checkURLs takes no address that the clients of STS and KMS refuse.
+func (c *Config) checkURLs() error {
+	for name, raw := range map[string]string{"sts_url": c.STSURL, "kms_url": c.KMSURL} {
+		u, err := url.Parse(raw)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("%s must be an https URL without credentials, query and fragment", name)
+		}
+		if name == "kms_url" && u.Path != "" {
+			return fmt.Errorf("%s must be https://host or https://host:port, without a path or final slash", name)
+		}
+	}
+	return nil
 }
 
 // checkParties requires that the two shares are two parties' as far as names
@@ -143,6 +168,8 @@ func (c *Config) checkParties() error {
 	switch {
 	case key == nil || otherKey == nil:
 		return errors.New("tee_key and provider_key must be full names of Cloud KMS keys, with the projects' names and not their numbers")
+	case len(c.TEEKey) > maxKeyName || len(c.ProviderKey) > maxKeyName:
+		return fmt.Errorf("tee_key or provider_key has more than %d bytes", maxKeyName)
 	case c.TEEKey == c.ProviderKey:
 		return errors.New("tee_key and provider_key are the same key: two shares need two parties")
 	case c.TEEAudience == "" || c.ProviderAudience == "":

@@ -119,9 +119,9 @@ func verified(t *testing.T, program []byte) {
 		"JSON":           {[]string{ours, "--reference", theirs, "--json"}, 0, `"name": "project_id"`},
 		"evil, source":   {[]string{bad, "--source", root}, 3, "another one"},
 		"evil, release":  {[]string{bad, "--reference", theirs}, 3, "another one"},
-		"not an image":   {[]string{cli.dir}, 1, "index.json"},
+		"not an image":   {[]string{cli.dir}, 1, "oci-layout"},
 		"not a checkout": {[]string{ours, "--source", cli.dir}, 1, "build sigil-tee"},
-		"not a release":  {[]string{ours, "--reference", cli.dir}, 1, "index.json"},
+		"not a release":  {[]string{ours, "--reference", cli.dir}, 1, "oci-layout"},
 		"usage":          {[]string{}, 2, "arg"},
 	} {
 		t.Run(name, func(t *testing.T) {
