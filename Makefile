@@ -87,6 +87,11 @@ failover: ## PostgreSQL under Patroni: the primary dies under load
 	@{ go vet -tags=failover ./test/failover && go test -count=1 -tags=failover -timeout=1h -v ./test/failover 2>&1; echo "exit status $$?"; } | grep -v '^=== RUN' >docs/failover-last.txt; cat docs/failover-last.txt
 	@grep -q '^exit status 0' docs/failover-last.txt
 
+.PHONY: skew
+skew: ## today's programs with those of the commits in SIGIL_TEST_HISTORY
+	@go vet -tags=history ./test/fleet
+	@go test -count=1 -tags=history -run=Earlier -v ./test/fleet
+
 FUZZTIME ?= 30s
 
 CONFIG ?= deploy/image/tee.json

@@ -369,9 +369,3 @@ func (l *Link) Evidence() (*store.Evidence, error) {
 	}
 	return l.evidence, nil
 }
-
-// Up says whether an accepted workload is connected.
-func (l *Link) Up() bool {
-	_, err := l.Evidence()
-	return err == nil
-}

@@ -3,10 +3,12 @@ package signing_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -103,6 +105,38 @@ func TestControlPlanesShareADatabase(t *testing.T) {
 	if status, _, e := at(t, doesnt, s.sign("revoked")); status != 200 {
 		t.Errorf("one that doesn't follow knows of a revocation: the test shows nothing (%d %v)", status, e)
 	}
+}
+
+// A request for a wallet that reaches two control planes at once, each with a
+// workload of its own that makes one: both answer with the same wallet, and the
+// database has no other.
+func TestOneWalletOfARequest(t *testing.T) {
+	stores := postgres(t, 2)
+	s := &scene{Stack: stack.Start(t, stack.Options{Store: stores[0]})}
+	other := stack.Start(t, stack.Options{Store: stores[1], Cloud: s.Cloud})
+	s.owner = s.NewOwner()
+	s.token = s.NewKey(s.owner, nil)
+	const requests = 20
+	makers := map[string]int{}
+	for range requests {
+		req := s.Request(s.token, "POST", "/v1/s2s/wallets", `{}`)
+		var one, two []byte
+		var both sync.WaitGroup
+		both.Go(func() { _, one, _ = answer(t, req) })
+		both.Go(func() { _, two, _ = at(t, other, req) })
+		both.Wait()
+		var w struct{ Data api.Wallet }
+		if err := json.Unmarshal(one, &w); err != nil || w.Data.ID == "" || !bytes.Equal(one, two) {
+			t.Fatalf("two wallets of one request:\n%s\n%s", one, two)
+		}
+		makers[w.Data.Receipt.Evidence]++
+	}
+	var list api.List[api.Wallet]
+	s.Do(s.Request(s.token, "GET", "/v1/s2s/wallets", ""), 200, &list)
+	if list.Total != requests {
+		t.Errorf("%d wallets of %d requests", list.Total, requests)
+	}
+	t.Logf("wallets by the workload that made them: %v", makers)
 }
 
 // A follower that can't read relies on nothing that it read before.

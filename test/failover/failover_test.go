@@ -178,8 +178,9 @@ func TestFailoverLosesWithoutSynchronousReplication(t *testing.T) {
 	}
 	s.load.Await(100, time.Minute)
 	s.primary().kill()
+	// What they hadn't read yet goes with them.
 	for _, pid := range receivers {
-		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 	}

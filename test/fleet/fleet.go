@@ -94,7 +94,7 @@ func (f *Fleet) Reference() authority.TEE {
 // StartTEE starts a workload that must come up.
 func (f *Fleet) StartTEE(name string) *Process {
 	f.t.Helper()
-	p := f.launch(name, "sigil-tee", "--config", f.path("tee.json"))
+	p := f.launch(name, f.path("sigil-tee"), "--config", f.path("tee.json"))
 	f.await(p, func() bool {
 		log, _ := os.ReadFile(p.log)
 		for line := range bytes.Lines(log) {
@@ -139,7 +139,7 @@ func (f *Fleet) StartControl(name string) *Process {
 	if err := l.Close(); err != nil {
 		f.t.Fatal(err)
 	}
-	p := f.launch(name, "sigil", "serve", "--database-file", f.database, "--listen", address, "--tee-file", f.path("tees"), "--accept", f.path("accept.json"),
+	p := f.launch(name, f.path("sigil"), "serve", "--database-file", f.database, "--listen", address, "--tee-file", f.path("tees"), "--accept", f.path("accept.json"),
 		"--open-registration", "--rate-org", "off", "--rate-key", "off", "--rate-address", "off", "--drain", "1s", "--log-level", "info")
 	p.Address = address
 	f.controls = append(f.controls, p)
@@ -161,7 +161,7 @@ func (f *Fleet) launch(name, program string, args ...string) *Process {
 		f.t.Fatal(err)
 	}
 	defer out.Close()
-	p.cmd = exec.Command(f.path(program), args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Dir, p.cmd.Env = f.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.dir}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
