@@ -225,9 +225,12 @@ func (s *scene) rawFrames(t *testing.T) {
 	}
 	time.Sleep(1100 * time.Millisecond) // its next turn: a refusal below isn't that it is busy
 	for name, f := range map[string]teelink.Frame{
-		"challenge and wish": {ID: 1, Op: teelink.OpAttest, Payload: slices.Concat(challenge, wish)},
-		"wish for evidence":  {ID: 1, Op: teelink.OpAttest, Payload: wish},
-		"hello and wish":     {ID: 1, Op: teelink.OpHello, Payload: wish},
+		"challenge and wish":  {ID: 1, Op: teelink.OpAttest, Payload: slices.Concat(challenge, wish)},
+		"wish for evidence":   {ID: 1, Op: teelink.OpAttest, Payload: wish},
+		"hello and wish":      {ID: 1, Op: teelink.OpHello, Payload: wish},
+		"a wished checkpoint": {ID: 1, Op: teelink.OpCheckpoint, Payload: wish},
+		"checkpoint and wish": {ID: 1, Op: teelink.OpCheckpoint, Payload: slices.Concat((&teelink.Checkpoint{}).Encode(), wish)},
+		"a wished item":       {ID: 1, Op: teelink.OpDecideItem, Payload: wish},
 	} {
 		reply, err := send(f)
 		if err == nil && reply.Op != teelink.OpError || bytes.Contains(reply.Payload, []byte("attestation_busy")) {
@@ -236,7 +239,7 @@ func (s *scene) rawFrames(t *testing.T) {
 	}
 	for op := range 256 {
 		switch teelink.Op(op) {
-		case teelink.OpHello, teelink.OpPut, teelink.OpDecide, teelink.OpProvision, teelink.OpAttest:
+		case teelink.OpHello, teelink.OpPut, teelink.OpDecide, teelink.OpProvision, teelink.OpAttest, teelink.OpCheckpoint, teelink.OpDecideItem:
 			continue
 		}
 		if reply, err := send(teelink.Frame{ID: 1, Op: teelink.Op(op), Payload: wish}); err == nil {
