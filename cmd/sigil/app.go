@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/backup"
 )
 
 // Exit codes.
@@ -91,7 +92,7 @@ func (a *app) exitCode(err error) int {
 	switch {
 	case errors.As(err, &config):
 		return exitConfiguration
-	case client.IsVerification(err), errors.Is(err, errOtherProgram):
+	case client.IsVerification(err), errors.Is(err, errOtherProgram), errors.Is(err, backup.ErrInvalid):
 		return exitUnverified
 	case !a.started || errors.As(err, &usage) || errors.As(err, &argument):
 		return exitUsage
@@ -115,7 +116,7 @@ sent. Every answer is verified; exit code 3 says that one couldn't be.`)
 	f.BoolVar(&a.json, "json", false, "print results and errors as JSON")
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
 	root.AddCommand(a.adminKeyCommand(), a.orgCommand(), a.keyCommand(), a.walletCommand(), a.signCommand(), a.verifyCommand(),
-		a.attestationCommand(), a.proxyCommand(), a.serveCommand(), a.databaseCommand(), a.auditCommand(), a.versionCommand())
+		a.attestationCommand(), a.proxyCommand(), a.serveCommand(), a.databaseCommand(), a.backupCommand(), a.restoreCommand(), a.auditCommand(), a.versionCommand())
 	return root
 }
 

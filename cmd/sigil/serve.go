@@ -35,9 +35,11 @@ binds at the others within 5 seconds.`,
 			if (len(cfg.TEEAddresses) == 0) == (cfg.TEEFile == "") || accept == "" {
 				return usagef("`sigil serve --help` has an example", "--tee (or --tee-file) and --accept are needed")
 			}
-			if err := a.place(&cfg, databaseFile); err != nil {
+			place, err := a.where("sigil serve", cfg.DataDir, databaseFile)
+			if err != nil {
 				return err
 			}
+			cfg.Database = place.DSN
 			data, err := read(accept)
 			if err != nil {
 				return err
@@ -78,20 +80,4 @@ binds at the others within 5 seconds.`,
 	c.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error; info has a line for each request")
 	limitFlags(c.Flags(), &cfg)
 	return c
-}
-
-// place says where the database is: exactly one place.
-func (a *app) place(cfg *controlplane.Config, file string) error {
-	if cfg.DataDir != "" {
-		if file != "" || a.getenv(databaseEnv) != "" {
-			return usagef("give --data, or --database-file or $"+databaseEnv, "both a folder and a PostgreSQL database are given")
-		}
-		return nil
-	}
-	if file == "" && a.getenv(databaseEnv) == "" {
-		return usagef("`sigil serve --help` has examples", "--data, --database-file or $"+databaseEnv+" is needed")
-	}
-	var err error
-	cfg.Database, err = a.dsn(file)
-	return err
 }

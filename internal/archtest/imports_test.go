@@ -57,6 +57,7 @@ func ranks() map[string]int {
 		"internal/signing":           70,
 		"internal/ledger":            70,
 		"internal/org":               80,
+		"internal/backup":            80,
 		"internal/server":            90,
 
 		"internal/controlplane": 100,

@@ -93,18 +93,25 @@ func dsn(path string, params ...string) string {
 	return u.String()
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+func provider(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
 	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
+		return nil, fmt.Errorf("migrate database: %w", err)
+	}
+	return p, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	p, err := provider(db)
+	if err != nil {
+		return err
 	}
 	// A newer program's database may hold what this one would misread.
-	list := p.ListSources()
-	newest := list[len(list)-1].Version
+	newest := newest(p)
 	switch has, err := p.GetDBVersion(ctx); {
 	case err != nil:
 		return fmt.Errorf("migrate database: %w", err)
