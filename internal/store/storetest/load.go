@@ -122,3 +122,47 @@ func (l *Load) find(ctx context.Context, s store.Store, b *store.CommitBatch, j 
 	}
 	return nil
 }
+
+// Acknowledged returns the commits that were acknowledged so far.
+func (l *Load) Acknowledged() (list [][2]int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at, err := range l.outcomes {
+		if err == nil {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// AuditCopy compares a copy, taken while the load ran, with what had been
+// acknowledged before it was begun: all of that is there, and whatever else is
+// there is there whole. After Stop.
+func (l *Load) AuditCopy(ctx context.Context, s store.Store, before [][2]int) (faults []error) {
+	for _, at := range before {
+		if n, err := l.count(ctx, s, at); err != nil || n != perBatch {
+			faults = append(faults, fmt.Errorf("writer %d, batch %d was acknowledged before and isn't whole: %d rows, %w", at[0], at[1], n, err))
+		}
+	}
+	for at := range l.outcomes {
+		if n, err := l.count(ctx, s, at); err != nil || n != 0 && n != perBatch {
+			faults = append(faults, fmt.Errorf("writer %d, batch %d is there in part: %d rows, %w", at[0], at[1], n, err))
+		}
+	}
+	return faults
+}
+
+// count returns how many of a batch's decisions are there, each with what
+// belongs to it.
+func (l *Load) count(ctx context.Context, s store.Store, at [2]int) (n int, err error) {
+	b := l.batch(at[0], at[1])
+	for j := range b.Decisions {
+		switch err := l.find(ctx, s, &b, j); {
+		case err == nil:
+			n++
+		case !errors.Is(err, store.ErrNotFound):
+			return n, err
+		}
+	}
+	return n, nil
+}
