@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/pgstore"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 )
@@ -160,6 +161,9 @@ func Restore(ctx context.Context, file string, to Place, opt Options) (*Manifest
 		report, err = check(ctx, tx, &opt)
 		return err
 	})
+	if errors.Is(err, store.ErrContradiction) {
+		err = invalid("%w", err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

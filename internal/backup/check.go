@@ -240,7 +240,7 @@ func (c *checker) wallets() error {
 			return invalid("wallet %s of organisation %s has another one's certificate", wallet, o.id)
 		}
 		l, err := receipt.DecodeLeaf(leaf)
-		if err != nil || l.Organization != o.id || l.Wallet != wallet {
+		if err != nil || l.Kind != receipt.KindCreateWallet || l.Organization != o.id || l.Wallet != wallet {
 			return invalid("wallet %s has no decision that made it: %v", wallet, err)
 		}
 		o.sum.Wallets++

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the canary's connection
 
@@ -113,6 +114,7 @@ func atLeast(t *testing.T, l *storetest.Load, n int) [][2]int {
 		if t.Context().Err() != nil {
 			t.Fatal("no load")
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -20,6 +20,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists is returned when a unique row exists already.
 	ErrExists = errors.New("exists")
+	// ErrContradiction is returned when rows that are restored violate a rule of
+	// the tables.
+	ErrContradiction = errors.New("rows contradict each other")
 	// ErrUnknown is returned when the outcome of a write is unknown.
 	ErrUnknown = errors.New("outcome of the write is unknown")
 )

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -85,7 +86,10 @@ func Restore(ctx context.Context, dsn string, fill func(tx *sql.Tx) error) error
 		if err := lockEmpty(ctx, tx); err != nil {
 			return err
 		}
-		if err := fill(tx); err != nil {
+		var pg *pgconn.PgError
+		if err := fill(tx); errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23") {
+			return fmt.Errorf("%w: %w", store.ErrContradiction, err)
+		} else if err != nil {
 			return err
 		}
 		// Rows that come next follow those with their old numbers.

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 
 	"github.com/pressly/goose/v3"
+	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/sigilkeys/sigil/internal/store"
 )
 
 // Snapshot gives f the database in dir as it is now, in one read transaction
@@ -116,7 +120,10 @@ func build(ctx context.Context, path string, fill func(tx *sql.Tx) error) (err e
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	if err := fill(tx); err != nil {
+	var e *sqlite.Error
+	if err := fill(tx); errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT {
+		return fmt.Errorf("%w: %w", store.ErrContradiction, err)
+	} else if err != nil {
 		return err
 	}
 	return tx.Commit()
