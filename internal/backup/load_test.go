@@ -62,7 +62,7 @@ func TestOneMoment(t *testing.T) {
 				torn   bool
 			}
 			var copies []copied
-			for i := range 8 {
+			for i := range 5 {
 				before := atLeast(t, running, 40*(i+1))
 				file := filepath.Join(t.TempDir(), fmt.Sprint(i))
 				opt := options()
