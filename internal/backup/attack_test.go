@@ -359,7 +359,7 @@ func TestForkedUntilRestart(t *testing.T) {
 	next := *s
 	next.Stack = stack.Start(t, stack.Options{Store: db, Cloud: s.Cloud, TEE: address})
 	next.sign("another history")
-	seq := &ledger.Sequencer{Store: db, Signer: next.Link, Log: slog.New(slog.DiscardHandler)}
+	seq := &ledger.Sequencer{Store: db, Signer: next.Fleet, Log: slog.New(slog.DiscardHandler)}
 	if err := seq.Round(t.Context()); !errors.Is(err, ledger.ErrForked) {
 		t.Fatalf("the old instance signs it: %v", err)
 	}

@@ -158,6 +158,9 @@ func Restore(ctx context.Context, file string, to Place, opt Options) (*Manifest
 		if again.SHA256 != m.SHA256 {
 			return invalid("the file changed while it was read")
 		}
+		if _, err := tx.ExecContext(ctx, refill); err != nil {
+			return fmt.Errorf("mark wallets whose addresses are to be listed: %w", err)
+		}
 		report, err = check(ctx, tx, &opt)
 		return err
 	})

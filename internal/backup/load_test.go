@@ -72,13 +72,16 @@ func TestOneMoment(t *testing.T) {
 					t.Fatal("an empty backup")
 				}
 				copies = append(copies, copied{file: file, before: before})
-				before = atLeast(t, running, 0)
-				f, err := os.Create(file + ".torn")
-				must(t, err)
-				_, err = dump(t.Context(), bare(t, place), f, header{Format: Format, Created: opt.Now(), Engine: place.engine()}, &opt)
-				must(t, err)
-				must(t, f.Close())
-				copies = append(copies, copied{file: file + ".torn", before: before, torn: true})
+				for n := range 6 { // that a commit comes in between is chance
+					before = atLeast(t, running, 0)
+					torn := fmt.Sprint(file, ".torn", n)
+					f, err := os.Create(torn)
+					must(t, err)
+					_, err = dump(t.Context(), bare(t, place), f, header{Format: Format, Created: opt.Now(), Engine: place.engine()}, &opt)
+					must(t, err)
+					must(t, f.Close())
+					copies = append(copies, copied{file: torn, before: before, torn: true})
+				}
 			}
 			running.Stop()
 			caught := 0
