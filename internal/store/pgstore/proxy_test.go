@@ -115,7 +115,12 @@ func (p *proxy) serve(client net.Conn) {
 	var swallow sync.Mutex // held from the cut on
 	var back sync.WaitGroup
 	back.Go(func() {
-		defer client.Close()
+		defer func() {
+			if swallow.TryLock() { // after a cut, the client hears when all of it is done
+				_ = client.Close()
+				swallow.Unlock()
+			}
+		}()
 		for {
 			m, err := message(server, true)
 			if err != nil {
