@@ -20,6 +20,8 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/ratelimit"
+	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/test/spec"
 	"github.com/sigilkeys/sigil/test/stack"
@@ -248,25 +250,17 @@ func (r *recorder) refusals(wallet string) {
 	r.overload()
 }
 
-// overload keeps the workload busy with challenges of another control plane,
-// so that the service gives up asking it.
+// overload asks more often than an address may.
 func (r *recorder) overload() {
-	ctx, stop := context.WithCancel(r.t.Context())
-	defer stop()
-	client, err := r.Link.Client(ctx)
-	if err != nil {
-		r.t.Fatal(err)
+	rates := server.NoRates()
+	rates.Address = ratelimit.Rate{PerSecond: 0.001, Burst: 1}
+	opt := stack.Options{Limits: server.NewLimits(rates, nil)}
+	if *update {
+		opt.Undescribed = r.t.Logf
 	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		for ctx.Err() == nil {
-			_, _ = client.Attest(ctx, [32]byte{1}) // most are refused as busy
-		}
-	}()
-	r.send(r.plain("GET", "/v1/attestation?challenge="+strings.Repeat("c4", 32), ""), 429, "", "TooManyRequests")
-	stop()
-	<-gone
+	limited := &recorder{t: r.t, got: r.got, Stack: stack.Start(r.t, opt)}
+	limited.send(limited.plain("GET", "/v1/networks", ""), 200, "", "Networks")
+	limited.send(limited.plain("GET", "/v1/networks", ""), 429, "", "TooManyRequests")
 }
 
 // Each example validates; a running stack gives and takes the same shapes, so
