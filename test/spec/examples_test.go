@@ -222,7 +222,7 @@ func (r *recorder) ledger() {
 	get("inclusion?size=2&receipt="+first.Items[0].ID, "Inclusion")
 	get("consistency?from=1&to=2", "Consistency")
 	get("tiles/0/0", "Tile")
-	r.send(r.Request(r.token, "GET", "/v1/orgs/"+r.owner.Genesis.OrganizationID.String()+"/audit?limit=2", ""), 200, "", "AuditList")
+	r.send(r.Request(r.token, "GET", "/v1/orgs/"+r.owner.Genesis.OrganizationID.String()+"/audit?event_type=message.signed&success=true&limit=1", ""), 200, "", "AuditList")
 }
 
 func (r *recorder) refusals(wallet string) {
