@@ -93,24 +93,13 @@ type Receipt struct {
 
 // Encode returns the record.
 func (r *Receipt) Encode() []byte {
-	w := canon.NewWriter(magicReceipt, 24+len(r.Leaf)+32*len(r.Path)+len(r.Batch)).Bytes(r.Leaf).U32(r.Index).U32(uint32(len(r.Path)))
-	for _, h := range r.Path {
-		w.Fixed(h[:])
-	}
-	return w.Bytes(r.Batch).MustRecord()
+	return canon.NewWriter(magicReceipt, 24+len(r.Leaf)+32*len(r.Path)+len(r.Batch)).Bytes(r.Leaf).U32(r.Index).Hashes(r.Path).Bytes(r.Batch).MustRecord()
 }
 
 // DecodeReceipt reads the record; it verifies nothing.
 func DecodeReceipt(record []byte) (*Receipt, error) {
 	r := canon.NewReader(magicReceipt, record)
-	out := &Receipt{Leaf: r.Bytes(4096), Index: r.U32()}
-	n := r.Count(32)
-	for range n {
-		var h [32]byte
-		r.Fixed(h[:])
-		out.Path = append(out.Path, h)
-	}
-	out.Batch = r.Bytes(8192)
+	out := &Receipt{Leaf: r.Bytes(4096), Index: r.U32(), Path: r.Hashes(32), Batch: r.Bytes(8192)}
 	if err := r.Close(); err != nil {
 		return nil, invalid("receipt", err)
 	}

@@ -61,6 +61,15 @@ func (w *Writer) U64(v uint64) *Writer { w.buf = binary.BigEndian.AppendUint64(w
 // Fixed appends the bytes as they are; the format fixes how many there are.
 func (w *Writer) Fixed(b []byte) *Writer { w.buf = append(w.buf, b...); return w }
 
+// Hashes appends a list of values of 32 bytes.
+func (w *Writer) Hashes(list [][32]byte) *Writer {
+	w.U32(uint32(len(list)))
+	for i := range list {
+		w.Fixed(list[i][:])
+	}
+	return w
+}
+
 // Bytes appends a u32 length and the bytes.
 func (w *Writer) Bytes(b []byte) *Writer {
 	w.U32(uint32(len(b)))
@@ -166,6 +175,16 @@ func (r *Reader) U64() uint64 {
 
 // Fixed fills dst with exactly len(dst) bytes.
 func (r *Reader) Fixed(dst []byte) { copy(dst, r.take(len(dst))) }
+
+// Hashes reads a list of at most max values of 32 bytes; of none it is nil.
+func (r *Reader) Hashes(max int) (list [][32]byte) {
+	for range r.Count(max) {
+		var h [32]byte
+		r.Fixed(h[:])
+		list = append(list, h)
+	}
+	return list
+}
 
 // Bytes reads a u32 length and that many bytes, at most max. The slice
 // shares memory with the record.

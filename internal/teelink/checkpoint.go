@@ -27,15 +27,8 @@ type Checkpoint struct {
 
 // Encode returns the payload.
 func (c *Checkpoint) Encode() []byte {
-	w := canon.NewWriter("", 128+len(c.Previous)+32*(len(c.Frontier)+len(c.FromKnown)+len(c.Leaves))).
-		Fixed(c.State[:]).Text(c.Previous)
-	for _, list := range [][][32]byte{c.Frontier, c.FromKnown, c.Leaves} {
-		w.U32(uint32(len(list)))
-		for i := range list {
-			w.Fixed(list[i][:])
-		}
-	}
-	return w.MustRecord()
+	return canon.NewWriter("", 128+len(c.Previous)+32*(len(c.Frontier)+len(c.FromKnown)+len(c.Leaves))).
+		Fixed(c.State[:]).Text(c.Previous).Hashes(c.Frontier).Hashes(c.FromKnown).Hashes(c.Leaves).MustRecord()
 }
 
 // DecodeCheckpoint reads the payload.
@@ -44,17 +37,8 @@ func DecodeCheckpoint(p []byte) (*Checkpoint, error) {
 	c := &Checkpoint{}
 	r.Fixed(c.State[:])
 	c.Previous = r.Text(maxNote)
-	c.Frontier, c.FromKnown, c.Leaves = hashes(r, maxProof), hashes(r, maxProof), hashes(r, MaxLeaves)
+	c.Frontier, c.FromKnown, c.Leaves = r.Hashes(maxProof), r.Hashes(maxProof), r.Hashes(MaxLeaves)
 	return c, r.Close()
-}
-
-func hashes(r *canon.Reader, most int) (list [][32]byte) {
-	for range r.Count(most) {
-		var h [32]byte
-		r.Fixed(h[:])
-		list = append(list, h)
-	}
-	return list
 }
 
 // EncodeCheckpointDone returns the payload of the answer: the newest note that

@@ -266,23 +266,13 @@ func (e *RemoteError) Error() string { return e.Code + ": " + e.Message }
 // Encode returns the payload of an error frame; over-long texts are cut.
 func (e *RemoteError) Encode() []byte {
 	missing := e.Missing[:min(len(e.Missing), maxMissing)]
-	w := canon.NewWriter("", 128).Text(cut(e.Code, maxCode)).Text(cut(e.Message, maxExplain)).U32(uint32(len(missing)))
-	for _, d := range missing {
-		w.Fixed(d[:])
-	}
-	return w.MustRecord()
+	return canon.NewWriter("", 128).Text(cut(e.Code, maxCode)).Text(cut(e.Message, maxExplain)).Hashes(missing).MustRecord()
 }
 
 // DecodeRemoteError reads the payload of an error frame.
 func DecodeRemoteError(p []byte) (*RemoteError, error) {
 	r := canon.NewReader("", p)
-	e := &RemoteError{Code: r.Text(maxCode), Message: r.Text(maxExplain)}
-	n := r.Count(maxMissing)
-	for range n {
-		var d [32]byte
-		r.Fixed(d[:])
-		e.Missing = append(e.Missing, d)
-	}
+	e := &RemoteError{Code: r.Text(maxCode), Message: r.Text(maxExplain), Missing: r.Hashes(maxMissing)}
 	return e, r.Close()
 }
 
