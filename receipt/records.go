@@ -137,6 +137,17 @@ func (c *StateCertificate) Sign(instance ed25519.PrivateKey) ([]byte, error) {
 	return sign(record, instance), nil
 }
 
+// StateCertificateOf decodes the certificate in a state record; it verifies
+// nothing.
+func StateCertificateOf(record []byte) (*StateCertificate, error) {
+	r, err := DecodeStateRecord(record)
+	if err != nil {
+		return nil, err
+	}
+	c, _, _, err := DecodeStateCertificate(r.Certificate)
+	return c, err
+}
+
 // OpenStateCertificate decodes a signed certificate and verifies it under the
 // instance key.
 func OpenStateCertificate(signed []byte, instance [32]byte) (*StateCertificate, error) {

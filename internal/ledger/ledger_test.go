@@ -254,11 +254,7 @@ func (s *signer) Checkpoint(_ context.Context, state []byte, in *teelink.Checkpo
 }
 
 func (s *signer) sign(state []byte, in *teelink.Checkpoint) (string, error) {
-	r, err := receipt.DecodeStateRecord(state)
-	if err != nil {
-		return "", err
-	}
-	cert, _, _, err := receipt.DecodeStateCertificate(r.Certificate)
+	cert, err := receipt.StateCertificateOf(state)
 	if err != nil {
 		return "", err
 	}

@@ -178,9 +178,9 @@ func (s *Sequencer) sign(ctx context.Context, l *store.Ledger) error {
 	if err != nil {
 		return err
 	}
-	key, err := stateKey(org)
+	cert, err := receipt.StateCertificateOf(org.State)
 	if err != nil {
-		return err
+		return fmt.Errorf("stored state record: %w", err)
 	}
 	tree := NewTree(ctx, s.Store, l.Organization)
 	known := uint64(0) // size that the workload wants to see extended
@@ -188,7 +188,7 @@ func (s *Sequencer) sign(ctx context.Context, l *store.Ledger) error {
 		if tries > 3+int(l.Size-l.Noted)/teelink.MaxLeaves {
 			return errors.New("the workload signs no head that covers the ledger")
 		}
-		c, note, err := s.ask(ctx, org, l, tree, key, known)
+		c, note, err := s.ask(ctx, org, l, tree, cert.StateKey, known)
 		if err != nil {
 			return err
 		}
@@ -232,16 +232,4 @@ func (s *Sequencer) ask(ctx context.Context, org *store.Organization, l *store.L
 	}
 	c, err := receipt.OpenCheckpoint(note, receipt.LedgerOrigin(l.Organization), key)
 	return c, note, err
-}
-
-func stateKey(o *store.Organization) ([32]byte, error) {
-	r, err := receipt.DecodeStateRecord(o.State)
-	if err != nil {
-		return [32]byte{}, fmt.Errorf("stored state record: %w", err)
-	}
-	cert, _, _, err := receipt.DecodeStateCertificate(r.Certificate)
-	if err != nil {
-		return [32]byte{}, fmt.Errorf("stored state record: %w", err)
-	}
-	return cert.StateKey, nil
 }

@@ -108,11 +108,7 @@ func (s *Service) StateEvidence(ctx context.Context, o *store.Organization) (*st
 }
 
 func stateCertificate(o *store.Organization) (*receipt.StateCertificate, error) {
-	r, err := receipt.DecodeStateRecord(o.State)
-	if err != nil {
-		return nil, fmt.Errorf("stored state record: %w", err)
-	}
-	cert, _, _, err := receipt.DecodeStateCertificate(r.Certificate)
+	cert, err := receipt.StateCertificateOf(o.State)
 	if err != nil {
 		return nil, fmt.Errorf("stored state record: %w", err)
 	}

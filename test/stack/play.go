@@ -57,11 +57,7 @@ func (s *Stack) NewOwnerOf(accepts authority.TEE) *Owner {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	record, err := receipt.DecodeStateRecord(out.State)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	cert, _, _, err := receipt.DecodeStateCertificate(record.Certificate)
+	cert, err := receipt.StateCertificateOf(out.State)
 	if err != nil {
 		s.t.Fatal(err)
 	}
