@@ -87,11 +87,7 @@ func (s *Service) Checkpoint(ctx context.Context, in *teelink.Checkpoint) (strin
 	if err != nil {
 		return "", remote("ledger_inconsistent", "%v", err)
 	}
-	note, err := next.SignWith(key, func(body, sig []byte) error {
-		raw, err := s.sign(ctx, &approval{granted: true, key: state.key, payload: body})
-		copy(sig, raw)
-		return err
-	})
+	note, err := next.SignWith(key, s.certifier(ctx, state))
 	if err != nil {
 		return "", err
 	}

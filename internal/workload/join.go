@@ -11,9 +11,10 @@ import (
 	"github.com/sigilkeys/sigil/internal/secret"
 )
 
-// approval is the permission to sign one payload once. Only decide makes one,
-// after the request, the documents and the policy have passed; the zero value
-// permits nothing, and it never leaves the process.
+// approval is the permission to sign one payload once. Two make one: decide,
+// after the request, the documents and the policy have passed, and certifier
+// for what a state key says. The zero value permits nothing, and it never
+// leaves the process.
 type approval struct {
 	granted bool
 	used    atomic.Bool
@@ -44,6 +45,16 @@ func (s *Service) sign(ctx context.Context, a *approval) ([]byte, error) {
 		return nil, remote("self_verify_failed", "the joined key isn't that of the wallet's certificate; nothing was released")
 	}
 	return sig, nil
+}
+
+// certifier signs with a state key, for wallet certificates and ledger heads:
+// both are of this program's making, and begin so that neither is the other.
+func (s *Service) certifier(ctx context.Context, state *stateKey) func(payload, sig []byte) error {
+	return func(payload, sig []byte) error {
+		raw, err := s.sign(ctx, &approval{granted: true, key: state.key, payload: payload})
+		copy(sig, raw)
+		return err
+	}
 }
 
 // withKey joins a key and lends it to f, all inside secret.Do. Errors that

@@ -127,11 +127,7 @@ func (s *Service) newWallet(ctx context.Context, r *request, id canon.UUID) (rec
 		cert.Keys = append(cert.Keys, k)
 		out.Shares = append(out.Shares, tee, provider)
 	}
-	signed, err = cert.Sign(func(record, sig []byte) error {
-		raw, err := s.sign(ctx, &approval{granted: true, key: r.state.key, payload: record})
-		copy(sig, raw)
-		return err
-	})
+	signed, err = cert.Sign(s.certifier(ctx, r.state))
 	if err != nil {
 		return nil, nil, err
 	}
