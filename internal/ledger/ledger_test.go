@@ -147,6 +147,11 @@ func TestLedgers(t *testing.T) {
 	if asked := w.signer.asked; asked > 25 {
 		t.Errorf("the workload was asked %d times", asked)
 	}
+	for range 60 {
+		w.commit(many...)
+	}
+	w.round() // 15,000: as many requests as it takes
+	w.check(1)
 }
 
 // Each call that a round makes fails, or fails after it was done; the next

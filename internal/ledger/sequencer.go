@@ -184,8 +184,9 @@ func (s *Sequencer) sign(ctx context.Context, l *store.Ledger) error {
 	}
 	tree := NewTree(ctx, s.Store, l.Organization)
 	known := uint64(0) // size that the workload wants to see extended
-	for tries := 0; l.Noted < l.Size; tries++ {
-		if tries > 3+int(l.Size-l.Noted)/teelink.MaxLeaves {
+	tries := 0         // since the last head that was stored
+	for l.Noted < l.Size {
+		if tries++; tries > 4 {
 			return errors.New("the workload signs no head that covers the ledger")
 		}
 		c, note, err := s.ask(ctx, org, l, tree, cert.StateKey, known)
@@ -204,6 +205,9 @@ func (s *Sequencer) sign(ctx context.Context, l *store.Ledger) error {
 		}
 		if err := s.Store.PutNote(ctx, l.Organization, c.Size, note); err != nil {
 			return err
+		}
+		if c.Size > l.Noted {
+			tries = 0
 		}
 		l.Note, l.Noted, known = note, c.Size, 0
 	}
