@@ -229,7 +229,11 @@ func (a *Audit) takeEntry(e *ledgerEntry) error {
 	if a.head == nil || e.Index != a.frontier.Size() || e.Index >= a.head.Size {
 		return broken(CodeLedger, nil, "entry %d stands where entry %d should", e.Index, a.frontier.Size())
 	}
-	rc, err := openReceiptBy(context.Background(), a.genesis, e.Receipt, a.findEvidence, a.checkEvidence)
+	proof, err := receipt.DecodeReceipt(e.Receipt)
+	if err != nil {
+		return broken(CodeReceiptInvalid, err, "receipt")
+	}
+	rc, err := openReceiptBy(context.Background(), a.genesis, proof, e.Receipt, a.findEvidence, a.checkEvidence)
 	if err != nil {
 		return err
 	}
@@ -243,10 +247,6 @@ func (a *Audit) takeEntry(e *ledgerEntry) error {
 		return broken(CodeLedger, nil, "receipt %s stands in the ledger twice", rc.ID)
 	}
 	a.seen[rc.Leaf.ID] = struct{}{}
-	proof, err := receipt.DecodeReceipt(e.Receipt)
-	if err != nil {
-		return broken(CodeReceiptInvalid, err, "receipt")
-	}
 	if err := a.count(rc, proof); err != nil {
 		return err
 	}

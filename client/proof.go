@@ -34,19 +34,20 @@ type evidenceCheck func(g *authority.VerifiedGenesis, ev attest.Evidence, releas
 // openReceipt verifies a receipt up to the evidence. What it says is compared
 // by the caller.
 func openReceipt(ctx context.Context, g *authority.VerifiedGenesis, proof []byte, evidence evidenceSource) (*Receipt, error) {
-	return openReceiptBy(ctx, g, proof, evidence, checkEvidence)
-}
-
-func openReceiptBy(ctx context.Context, g *authority.VerifiedGenesis, proof []byte, evidence evidenceSource, check evidenceCheck) (*Receipt, error) {
 	p, err := receipt.DecodeReceipt(proof)
 	if err != nil {
 		return nil, broken(CodeReceiptInvalid, err, "receipt")
 	}
+	return openReceiptBy(ctx, g, p, proof, evidence, checkEvidence)
+}
+
+// openReceiptBy opens a receipt that was decoded from proof.
+func openReceiptBy(ctx context.Context, g *authority.VerifiedGenesis, p *receipt.Receipt, proof []byte, evidence evidenceSource, check evidenceCheck) (*Receipt, error) {
 	batch, err := receipt.OpenBatch(p.Batch)
 	if err != nil {
 		return nil, broken(CodeBatch, err, "batch")
 	}
-	leaf, _, err := p.Open()
+	leaf, err := p.Under(batch)
 	if err != nil {
 		return nil, broken(CodeReceiptInvalid, err, "receipt")
 	}

@@ -113,12 +113,17 @@ func (r *Receipt) Open() (*Leaf, *Batch, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := VerifyPath(r.Leaf, r.Index, b.Count, r.Path, b.Root); err != nil {
-		return nil, nil, err
-	}
-	l, err := DecodeLeaf(r.Leaf)
+	l, err := r.Under(b)
 	if err != nil {
 		return nil, nil, err
 	}
 	return l, b, nil
+}
+
+// Under verifies that a batch that was opened covers the leaf, and decodes it.
+func (r *Receipt) Under(b *Batch) (*Leaf, error) {
+	if err := VerifyPath(r.Leaf, r.Index, b.Count, r.Path, b.Root); err != nil {
+		return nil, err
+	}
+	return DecodeLeaf(r.Leaf)
 }
