@@ -79,7 +79,7 @@ type VerifiedGenesis struct {
 // Whether it is the right genesis, the caller knows: by Pin or by an AAD.
 func VerifyGenesis(envelope []byte) (*VerifiedGenesis, error) {
 	g := &VerifiedGenesis{Envelope: envelope, admins: map[string][32]byte{}}
-	o, err := openEnvelope(envelope, TypeGenesis, &g.Genesis)
+	o, err := openEnvelope(envelope, &g.Genesis, TypeGenesis)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ type VerifiedRevocation struct {
 // only tightens.
 func VerifyRevocation(envelope []byte, g *VerifiedGenesis) (*VerifiedRevocation, error) {
 	v := &VerifiedRevocation{Envelope: envelope}
-	o, err := openEnvelope(envelope, TypeRevocation, &v.Revocation)
+	o, err := openEnvelope(envelope, &v.Revocation, TypeRevocation)
 	if err != nil {
 		return nil, err
 	}

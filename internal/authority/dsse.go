@@ -59,14 +59,6 @@ func ParseEnvelope(data []byte) (*Envelope, error) {
 // Encode returns the canonical bytes.
 func (e *Envelope) Encode() ([]byte, error) { return canon.EncodeJSON(e) }
 
-// payload returns the payload's bytes if the type is the wanted one.
-func (e *Envelope) payload(payloadType string) ([]byte, error) {
-	if e.PayloadType != payloadType {
-		return nil, refuse(CodeDocument, "payload type is %q, want %q", e.PayloadType, payloadType)
-	}
-	return decodeBase64(e.Payload)
-}
-
 func decodeBase64(s string) ([]byte, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || base64.StdEncoding.EncodeToString(b) != s {
@@ -97,21 +89,24 @@ func SignEnvelope(payloadType string, document any, signers ...ed25519.PrivateKe
 	return e.Encode()
 }
 
-// openEnvelope parses an envelope, decodes its document into v, and returns
-// the document's digest with the function that checks a quorum of signers.
-func openEnvelope(data []byte, payloadType string, v any) (*opened, error) {
+// openEnvelope parses an envelope of one of the payload types, decodes its
+// document into v, and returns what a quorum of signers is checked against.
+func openEnvelope(data []byte, v any, types ...string) (*opened, error) {
 	e, err := ParseEnvelope(data)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := e.payload(payloadType)
+	if !slices.Contains(types, e.PayloadType) {
+		return nil, refuse(CodeDocument, "payload type is %q, want %q", e.PayloadType, types[0])
+	}
+	payload, err := decodeBase64(e.Payload)
 	if err != nil {
 		return nil, err
 	}
 	if err := canon.DecodeJSON(payload, v); err != nil {
 		return nil, refuse(CodeDocument, "payload: %v", err)
 	}
-	pae := PAE(payloadType, payload)
+	pae := PAE(e.PayloadType, payload)
 	return &opened{envelope: e, pae: pae, digest: sha256.Sum256(pae)}, nil
 }
 

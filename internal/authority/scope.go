@@ -25,17 +25,13 @@ const maxAllowIPs = 64
 // openGrant reads a grant of either version. The envelope's type, the format
 // and the members that are there must be of one version.
 func openGrant(envelope []byte, v *Grant) (*opened, error) {
-	e, err := ParseEnvelope(envelope)
+	o, err := openEnvelope(envelope, v, TypeGrant, TypeGrant2)
 	if err != nil {
 		return nil, err
 	}
 	format := FormatGrant
-	if e.PayloadType == TypeGrant2 {
+	if o.envelope.PayloadType == TypeGrant2 {
 		format = FormatGrant2
-	}
-	o, err := openEnvelope(envelope, typeOfGrant(format), v)
-	if err != nil {
-		return nil, err
 	}
 	if v.Format != format {
 		return nil, refuse(CodeDocument, "format is %q, want %q", v.Format, format)
