@@ -121,12 +121,12 @@ func already(err error, code api.Code) bool {
 // LoadOrganization fetches what the service has of an organisation whose
 // genesis envelope the caller kept, and verifies it.
 func (a *Admin) LoadOrganization(ctx context.Context, genesis []byte) (*OwnedOrganization, error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
+		return nil, err
 	}
 	var reply api.Organization
-	if _, err := a.t.exchange(ctx, a.keys[0], "GET", "/v1/orgs/"+g.OrganizationID.String(), "", nil, &reply); err != nil {
+	if _, err := a.t.exchange(ctx, a.keys[0], "GET", orgPath(g), "", nil, &reply); err != nil {
 		return nil, err
 	}
 	return a.own(ctx, g, &reply)
@@ -197,9 +197,9 @@ func (k *CreatedKey) Reveal() string { return k.token.Reveal() }
 // if not nil, is called with the key before it is registered, so that no
 // right is given to a key that got lost.
 func (a *Admin) CreateKey(ctx context.Context, genesis []byte, stateKey [32]byte, n NewKey, save func(*CreatedKey) error) (*CreatedKey, error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
+		return nil, err
 	}
 	if stateKey == [32]byte{} {
 		return nil, badArgument("stateKey", "not given: load the organisation first")
@@ -257,13 +257,13 @@ func (a *Admin) makeKey(g *authority.VerifiedGenesis, stateKey [32]byte, n NewKe
 
 // Keys returns the organisation's keys as the service lists them.
 func (a *Admin) Keys(ctx context.Context, genesis []byte) ([]api.Key, error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
+		return nil, err
 	}
 	all := []api.Key{}
 	for {
-		query, err := pageQuery(200, len(all))
+		query, err := pageQuery(200, len(all), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -282,9 +282,9 @@ func (a *Admin) Keys(ctx context.Context, genesis []byte) ([]api.Key, error) {
 // digest from a grant of its own: a service that lists another one would have
 // the wrong key revoked.
 func (a *Admin) Revoke(ctx context.Context, genesis []byte, grant [32]byte, reason string) error {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return broken(CodeGenesis, err, "genesis document")
+		return err
 	}
 	envelope, err := authority.SignEnvelope(authority.TypeRevocation, &authority.Revocation{
 		Format: authority.FormatRevocation, OrganizationID: g.OrganizationID, Genesis: hex.EncodeToString(g.Digest[:]),
@@ -304,13 +304,13 @@ func (a *Admin) Revoke(ctx context.Context, genesis []byte, grant [32]byte, reas
 // GrantDigest returns the digest of a grant envelope after verifying it under
 // the genesis.
 func GrantDigest(grant, genesis []byte) ([32]byte, error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return [32]byte{}, broken(CodeGenesis, err, "genesis document")
+		return [32]byte{}, err
 	}
-	v, err := authority.VerifyGrant(grant, g)
+	v, err := verifyGrant(grant, g)
 	if err != nil {
-		return [32]byte{}, broken(CodeGrant, err, "grant")
+		return [32]byte{}, err
 	}
 	return v.Digest, nil
 }
@@ -318,9 +318,9 @@ func GrantDigest(grant, genesis []byte) ([32]byte, error) {
 // GenesisDigest returns the digest of a genesis envelope, and its document's
 // organisation and name, after verifying its signatures.
 func GenesisDigest(genesis []byte) (digest [32]byte, organization, name string, err error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return [32]byte{}, "", "", broken(CodeGenesis, err, "genesis document")
+		return [32]byte{}, "", "", err
 	}
 	return g.Digest, g.OrganizationID.String(), g.Name, nil
 }
@@ -329,9 +329,9 @@ func GenesisDigest(genesis []byte) (digest [32]byte, organization, name string, 
 // its digest, after verifying its signatures. Whether it is the organisation's
 // genesis, the digest says to who has it from elsewhere.
 func GenesisTEEs(genesis []byte) (digest [32]byte, tees []TEE, err error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return [32]byte{}, nil, broken(CodeGenesis, err, "genesis document")
+		return [32]byte{}, nil, err
 	}
 	return g.Digest, g.TEEs, nil
 }

@@ -70,12 +70,9 @@ func CheckChallenge(p *api.ChallengeProof, challenge [32]byte, s *receipt.Statem
 	if p == nil {
 		return broken(CodeEvidenceInvalid, errors.New("it isn't made for the challenge"), "challenge")
 	}
-	path := make([][32]byte, len(p.Path))
-	for i, h := range p.Path {
-		if len(h) != 32 {
-			return broken(CodeEvidenceInvalid, fmt.Errorf("a hash of %d bytes", len(h)), "challenge.path")
-		}
-		path[i] = [32]byte(h)
+	path, err := hashes(p.Path)
+	if err != nil {
+		return broken(CodeEvidenceInvalid, err, "challenge.path")
 	}
 	if err := receipt.VerifyPath(challenge[:], p.Index, p.Count, path, s.Challenges); err != nil {
 		return broken(CodeEvidenceInvalid, err, "challenge")

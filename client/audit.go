@@ -164,12 +164,9 @@ func (a *Audit) takeHeader(l *ledgerLine) error {
 	if l.Format != FormatLedger {
 		return broken(CodeLedger, nil, "format is %.40q, want %q", l.Format, FormatLedger)
 	}
-	envelope, err := reEncode(l.Genesis)
-	if err != nil {
-		return broken(CodeGenesis, err, "genesis document")
-	}
-	if a.genesis, err = authority.VerifyGenesis(envelope); err != nil {
-		return broken(CodeGenesis, err, "genesis document")
+	var err error
+	if a.genesis, err = openGenesis(l.Genesis); err != nil {
+		return err
 	}
 	if a.genesis.Digest != a.trusted {
 		return broken(CodePin, nil, "the ledger is of another organisation than is trusted")
@@ -181,13 +178,9 @@ func (a *Audit) takeHeader(l *ledgerLine) error {
 // takeGrant verifies a grant; the first one says what the state key is, by the
 // owner's word.
 func (a *Audit) takeGrant(raw []byte) error {
-	envelope, err := reEncode(raw)
+	g, err := openGrant(raw, a.genesis)
 	if err != nil {
-		return broken(CodeGrant, err, "grant")
-	}
-	g, err := authority.VerifyGrant(envelope, a.genesis)
-	if err != nil {
-		return broken(CodeGrant, err, "grant")
+		return err
 	}
 	if a.stateKey == nil {
 		a.stateKey = &g.StateKey
@@ -267,13 +260,12 @@ func (a *Audit) findEvidence(_ context.Context, statement [32]byte) (attest.Evid
 
 func (a *Audit) checkGrant(l *receipt.Leaf) error {
 	g := a.grants[l.Grant]
-	at := int64(l.Time / uint64(time.Second/time.Microsecond))
 	switch {
 	case g == nil:
 		return broken(CodeGrant, nil, "the export has no grant %x, signed by the owner, for receipt %s", l.Grant, l.ID)
 	case g.Credential != l.Credential:
 		return mismatch(CodeReceiptMismatch, "credential", "decided for another credential than the grant's")
-	case at < g.NotBefore || at >= g.Expires:
+	case !inGrantsLife(g, l):
 		return mismatch(CodeReceiptMismatch, "time", "decided outside the life of the grant")
 	}
 	return nil

@@ -2,12 +2,10 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/sigilkeys/sigil/api"
-	"github.com/sigilkeys/sigil/attest"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/receipt"
 )
@@ -42,11 +40,8 @@ func (c *Client) LedgerHead(ctx context.Context) (*LedgerHead, error) {
 
 // get fetches and decodes; nothing of it is verified.
 func (c *Client) get(ctx context.Context, path, query string, out any) error {
-	var data json.RawMessage
-	if _, err := c.t.exchange(ctx, c.key, "GET", path, query, nil, &data); err != nil {
-		return err
-	}
-	return decodeData(data, out)
+	_, err := c.t.exchange(ctx, c.key, "GET", path, query, nil, out)
+	return err
 }
 
 func openHead(r *root, note string) (*LedgerHead, error) {
@@ -75,7 +70,7 @@ func (c *Client) Extends(ctx context.Context, h *LedgerHead, earlier string) err
 	}
 	path, err := hashes(reply.Path)
 	if err != nil {
-		return err
+		return broken(CodeResponse, err, "path")
 	}
 	if err := receipt.VerifyConsistency(old.Size, h.Size, path, old.Root, h.Root); err != nil {
 		return broken(CodeLedger, err, "the ledger doesn't extend the earlier checkpoint")
@@ -86,9 +81,10 @@ func (c *Client) Extends(ctx context.Context, h *LedgerHead, earlier string) err
 func hashes(list [][]byte) ([][32]byte, error) {
 	out := make([][32]byte, len(list))
 	for i, b := range list {
-		if copy(out[i][:], b) != 32 || len(b) != 32 {
-			return nil, broken(CodeResponse, nil, "hash %d has %d bytes", i, len(b))
+		if len(b) != 32 {
+			return nil, fmt.Errorf("hash %d has %d bytes", i, len(b))
 		}
+		out[i] = [32]byte(b)
 	}
 	return out, nil
 }
@@ -106,7 +102,7 @@ func (c *Client) Included(ctx context.Context, h *LedgerHead, rc *Receipt) (inde
 	}
 	path, err := hashes(reply.Path)
 	if err != nil {
-		return 0, err
+		return 0, broken(CodeResponse, err, "path")
 	}
 	if err := receipt.VerifyInclusion(receipt.LeafHash(proof.Leaf), reply.Index, h.Size, path, h.Root); err != nil {
 		return 0, broken(CodeLedger, err, "the ledger doesn't hold the receipt")
@@ -176,8 +172,8 @@ func (e *exporter) entry(page *api.Entries, item *api.Entry) error {
 	}
 	if !e.evidence[item.Evidence] {
 		e.evidence[item.Evidence] = true
-		ev := page.Evidence[item.Evidence]
-		if err := e.line(ledgerLine{Evidence: &attest.Evidence{Statement: ev.Statement, Token: ev.Token}}); err != nil {
+		ev := evidenceOf(page.Evidence[item.Evidence])
+		if err := e.line(ledgerLine{Evidence: &ev}); err != nil {
 			return err
 		}
 	}

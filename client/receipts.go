@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/attest"
@@ -106,24 +105,16 @@ func ParseBundle(data []byte) (*Bundle, error) {
 // Verify checks the bundle offline against the digest of the genesis document
 // that the verifier trusts, and returns the receipt.
 func (b *Bundle) Verify(genesisDigest [32]byte) (*Receipt, error) {
-	genesis, err := reEncode(b.Genesis)
+	g, err := openGenesis(b.Genesis)
 	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
-	}
-	g, err := authority.VerifyGenesis(genesis)
-	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
+		return nil, err
 	}
 	if g.Digest != genesisDigest {
 		return nil, broken(CodePin, nil, "the bundle is of another organisation than is trusted")
 	}
-	envelope, err := reEncode(b.Grant)
+	grant, err := openGrant(b.Grant, g)
 	if err != nil {
-		return nil, broken(CodeGrant, err, "grant")
-	}
-	grant, err := authority.VerifyGrant(envelope, g)
-	if err != nil {
-		return nil, broken(CodeGrant, err, "grant")
+		return nil, err
 	}
 	rc, err := openReceipt(context.Background(), g, b.Receipt, given(b.Evidence))
 	if err != nil {
@@ -140,7 +131,7 @@ func (b *Bundle) compare(r *root, l *receipt.Leaf) error {
 	if l.Grant != r.grant.Digest || l.Credential != r.grant.Credential {
 		return mismatch(CodeReceiptMismatch, "grant", "decided under another grant")
 	}
-	if at := int64(l.Time / uint64(time.Second/time.Microsecond)); at < r.grant.NotBefore || at >= r.grant.Expires {
+	if !inGrantsLife(r.grant, l) {
 		return mismatch(CodeReceiptMismatch, "time", "decided outside the life of the grant")
 	}
 	if b.Certificate != nil {
@@ -162,6 +153,24 @@ func reEncode(raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
 	return e.Encode()
+}
+
+// openGenesis verifies a genesis document that stands inside another one.
+func openGenesis(raw []byte) (*authority.VerifiedGenesis, error) {
+	envelope, err := reEncode(raw)
+	if err != nil {
+		return nil, broken(CodeGenesis, err, "genesis document")
+	}
+	return verifyGenesis(envelope)
+}
+
+// openGrant verifies a grant that stands inside another document.
+func openGrant(raw []byte, g *authority.VerifiedGenesis) (*authority.VerifiedGrant, error) {
+	envelope, err := reEncode(raw)
+	if err != nil {
+		return nil, broken(CodeGrant, err, "grant")
+	}
+	return verifyGrant(envelope, g)
 }
 
 // CanonicalEnvelope returns the one form of a signed document's envelope that

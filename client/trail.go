@@ -20,25 +20,21 @@ type AuditFilter struct {
 }
 
 func (f *AuditFilter) query(limit, offset int) (string, error) {
-	query, err := pageQuery(limit, offset)
-	if err != nil {
-		return "", err
-	}
 	success := ""
 	if f.Success != nil {
 		success = strconv.FormatBool(*f.Success)
 	}
-	return withParameters(query, map[string]string{"event_type": f.EventType, "success": success, "wallet_id": f.WalletID, "key_id": f.KeyID,
-		"since": timeParameter(f.Since), "until": timeParameter(f.Until)}), nil
+	return pageQuery(limit, offset, map[string]string{"event_type": f.EventType, "success": success, "wallet_id": f.WalletID, "key_id": f.KeyID,
+		"since": timeParameter(f.Since), "until": timeParameter(f.Until)})
 }
 
-func (t *transport) audit(ctx context.Context, key ed25519.PrivateKey, org string, f AuditFilter, limit, offset int) (*api.List[api.AuditEvent], error) {
+func (t *transport) audit(ctx context.Context, key ed25519.PrivateKey, g *authority.VerifiedGenesis, f AuditFilter, limit, offset int) (*api.List[api.AuditEvent], error) {
 	query, err := f.query(limit, offset)
 	if err != nil {
 		return nil, err
 	}
 	out := &api.List[api.AuditEvent]{}
-	_, err = t.exchange(ctx, key, "GET", "/v1/orgs/"+org+"/audit", query, nil, out)
+	_, err = t.exchange(ctx, key, "GET", orgPath(g)+"/audit", query, nil, out)
 	return out, err
 }
 
@@ -50,14 +46,14 @@ func (c *Client) Audit(ctx context.Context, f AuditFilter, limit, offset int) (*
 	if err != nil {
 		return nil, err
 	}
-	return c.t.audit(ctx, c.key, root.genesis.OrganizationID.String(), f, limit, offset)
+	return c.t.audit(ctx, c.key, root.genesis, f, limit, offset)
 }
 
 // Audit is Client.Audit for an owner.
 func (a *Admin) Audit(ctx context.Context, genesis []byte, f AuditFilter, limit, offset int) (*api.List[api.AuditEvent], error) {
-	g, err := authority.VerifyGenesis(genesis)
+	g, err := verifyGenesis(genesis)
 	if err != nil {
-		return nil, broken(CodeGenesis, err, "genesis document")
+		return nil, err
 	}
-	return a.t.audit(ctx, a.keys[0], g.OrganizationID.String(), f, limit, offset)
+	return a.t.audit(ctx, a.keys[0], g, f, limit, offset)
 }

@@ -19,19 +19,42 @@ type root struct {
 	grant   *authority.VerifiedGrant // nil for administrators
 }
 
-// openRoot goes from the pin of a secret key to its own grant.
-func openRoot(token *authority.Token, genesis, grant []byte) (*root, error) {
-	g, err := authority.VerifyGenesis(genesis)
+// verifyGenesis verifies a genesis envelope; whose it is, the caller compares.
+func verifyGenesis(envelope []byte) (*authority.VerifiedGenesis, error) {
+	g, err := authority.VerifyGenesis(envelope)
 	if err != nil {
 		return nil, broken(CodeGenesis, err, "genesis document")
+	}
+	return g, nil
+}
+
+func verifyGrant(envelope []byte, g *authority.VerifiedGenesis) (*authority.VerifiedGrant, error) {
+	v, err := authority.VerifyGrant(envelope, g)
+	if err != nil {
+		return nil, broken(CodeGrant, err, "grant")
+	}
+	return v, nil
+}
+
+// inGrantsLife reports whether a decision fell into the life of its grant.
+func inGrantsLife(g *authority.VerifiedGrant, l *receipt.Leaf) bool {
+	at := int64(l.Time / uint64(time.Second/time.Microsecond))
+	return at >= g.NotBefore && at < g.Expires
+}
+
+// openRoot goes from the pin of a secret key to its own grant.
+func openRoot(token *authority.Token, genesis, grant []byte) (*root, error) {
+	g, err := verifyGenesis(genesis)
+	if err != nil {
+		return nil, err
 	}
 	pin, have := token.Pin(), g.Pin()
 	if subtle.ConstantTimeCompare(pin[:], have[:]) != 1 {
 		return nil, broken(CodePin, nil, "the service's genesis document isn't the one that the secret key was made for")
 	}
-	v, err := authority.VerifyGrant(grant, g)
+	v, err := verifyGrant(grant, g)
 	if err != nil {
-		return nil, broken(CodeGrant, err, "grant")
+		return nil, err
 	}
 	if v.Credential != token.PublicKey() {
 		return nil, broken(CodeGrant, nil, "the grant is of another key")
@@ -42,13 +65,9 @@ func openRoot(token *authority.Token, genesis, grant []byte) (*root, error) {
 // statementOf returns the digest of the statement whose evidence a state
 // record needs.
 func statementOf(record []byte) ([32]byte, error) {
-	r, err := receipt.DecodeStateRecord(record)
+	c, err := receipt.StateCertificateOf(record)
 	if err != nil {
 		return [32]byte{}, broken(CodeStateCertificate, err, "state record")
-	}
-	c, _, _, err := receipt.DecodeStateCertificate(r.Certificate)
-	if err != nil {
-		return [32]byte{}, broken(CodeStateCertificate, err, "state certificate")
 	}
 	return c.Statement, nil
 }

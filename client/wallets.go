@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -160,12 +160,11 @@ func (w Wallets) Find(ctx context.Context, f WalletFilter, limit, offset int) (*
 	if err != nil {
 		return nil, err
 	}
-	query, err := pageQuery(limit, offset)
+	query, err := pageQuery(limit, offset, map[string]string{"label_prefix": f.LabelPrefix, "address": f.Address, "archived": f.Archived,
+		"created_after": timeParameter(f.After), "created_before": timeParameter(f.Before)})
 	if err != nil {
 		return nil, err
 	}
-	query = withParameters(query, map[string]string{"label_prefix": f.LabelPrefix, "address": f.Address, "archived": f.Archived,
-		"created_after": timeParameter(f.After), "created_before": timeParameter(f.Before)})
 	var reply api.List[api.Wallet]
 	if _, err := w.c.t.exchange(ctx, w.c.key, "GET", pathWallets, query, nil, &reply); err != nil {
 		return nil, err
@@ -182,36 +181,28 @@ func (w Wallets) Find(ctx context.Context, f WalletFilter, limit, offset int) (*
 	return page, nil
 }
 
-func pageQuery(limit, offset int) (string, error) {
+// pageQuery is the query for a page: limit and offset, and of the parameters
+// those that aren't empty.
+func pageQuery(limit, offset int, parameters map[string]string) (string, error) {
 	switch {
 	case limit < 0 || limit > 200:
 		return "", badArgument("limit", "want 0 to 200")
 	case offset < 0:
 		return "", badArgument("offset", "want 0 or more")
-	case limit == 0 && offset == 0:
-		return "", nil
-	case limit == 0:
-		return fmt.Sprintf("offset=%d", offset), nil
 	}
-	return fmt.Sprintf("limit=%d&offset=%d", limit, offset), nil
-}
-
-// withParameters adds those that aren't empty, in order of their names.
-func withParameters(query string, more map[string]string) string {
 	v := url.Values{}
-	for name, value := range more {
+	if limit > 0 {
+		v.Set("limit", strconv.Itoa(limit))
+	}
+	if offset > 0 {
+		v.Set("offset", strconv.Itoa(offset))
+	}
+	for name, value := range parameters {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
-	switch added := v.Encode(); {
-	case added == "":
-		return query
-	case query == "":
-		return added
-	default:
-		return query + "&" + added
-	}
+	return v.Encode(), nil
 }
 
 func timeParameter(t time.Time) string {
@@ -223,47 +214,29 @@ func timeParameter(t time.Time) string {
 
 // Label gives a wallet another label.
 func (w Wallets) Label(ctx context.Context, id, label string) (*Wallet, error) {
-	return w.change(ctx, id, api.ChangeWallet{Label: &label})
+	return w.one(ctx, "PATCH", id, api.ChangeWallet{Label: &label})
 }
 
 // Archive puts a wallet away, or takes it back. The control plane then refuses
 // to sign with it; the TEE doesn't know, so that what ends the use of a wallet
 // is revoking grants.
 func (w Wallets) Archive(ctx context.Context, id string, archived bool) (*Wallet, error) {
-	return w.change(ctx, id, api.ChangeWallet{Archived: &archived})
-}
-
-func (w Wallets) change(ctx context.Context, id string, body api.ChangeWallet) (*Wallet, error) {
-	wallet, err := canon.ParseUUID(id)
-	if err != nil {
-		return nil, badArgument("id", "not a lower-case UUID")
-	}
-	root, err := w.c.trusted(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var reply api.Wallet
-	if _, err := w.c.t.exchange(ctx, w.c.key, "PATCH", pathWallets+"/"+id, "", body, &reply); err != nil {
-		return nil, err
-	}
-	if _, err := root.checkWallet(reply.Certificate, wallet); err != nil {
-		return nil, err
-	}
-	out, _, err := w.c.openWallet(root, &reply)
-	return out, err
+	return w.one(ctx, "PATCH", id, api.ChangeWallet{Archived: &archived})
 }
 
 // Get returns one wallet.
 func (w Wallets) Get(ctx context.Context, id string) (*Wallet, error) {
+	return w.one(ctx, "GET", id, nil)
+}
+
+// one makes a request about one wallet, which is answered with it, and keeps
+// its certificate.
+func (w Wallets) one(ctx context.Context, method, id string, body any) (*Wallet, error) {
 	wallet, err := canon.ParseUUID(id)
 	if err != nil {
 		return nil, badArgument("id", "not a lower-case UUID")
 	}
-	root, err := w.c.trusted(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out, cert, err := w.c.getWallet(ctx, root, wallet)
+	out, cert, err := w.c.exchangeWallet(ctx, method, wallet, body)
 	if err != nil {
 		return nil, err
 	}
@@ -271,24 +244,28 @@ func (w Wallets) Get(ctx context.Context, id string) (*Wallet, error) {
 	return out, nil
 }
 
-func (c *Client) getWallet(ctx context.Context, root *root, wallet receipt.UUID) (*Wallet, *receipt.WalletCertificate, error) {
-	var reply api.Wallet
-	if _, err := c.t.exchange(ctx, c.key, "GET", pathWallets+"/"+wallet.String(), "", nil, &reply); err != nil {
-		return nil, nil, err
-	}
-	if _, err := root.checkWallet(reply.Certificate, wallet); err != nil {
-		return nil, nil, err
-	}
-	return c.openWallet(root, &reply)
+func (c *Client) loadCertificate(ctx context.Context, wallet receipt.UUID) (*receipt.WalletCertificate, error) {
+	_, cert, err := c.exchangeWallet(ctx, "GET", wallet, nil)
+	return cert, err
 }
 
-func (c *Client) loadCertificate(ctx context.Context, wallet receipt.UUID) (*receipt.WalletCertificate, error) {
+func (c *Client) exchangeWallet(ctx context.Context, method string, wallet receipt.UUID, body any) (*Wallet, *receipt.WalletCertificate, error) {
 	root, err := c.trusted(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	_, cert, err := c.getWallet(ctx, root, wallet)
-	return cert, err
+	var reply api.Wallet
+	if _, err := c.t.exchange(ctx, c.key, method, pathWallets+"/"+wallet.String(), "", body, &reply); err != nil {
+		return nil, nil, err
+	}
+	out, cert, err := c.openWallet(root, &reply)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cert.Wallet != wallet {
+		return nil, nil, mismatch(CodeCertificate, "wallet", "of wallet %s instead of %s", cert.Wallet, wallet)
+	}
+	return out, cert, nil
 }
 
 // openWallet verifies a wallet's certificate, computes what follows from it,
