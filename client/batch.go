@@ -2,15 +2,10 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/http"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
-	"github.com/sigilkeys/sigil/internal/policy"
-	"github.com/sigilkeys/sigil/receipt"
 )
 
 // Most items of one request.
@@ -119,8 +114,7 @@ func (w Wallets) CreateMany(ctx context.Context, items []NewWallet, idempotencyK
 	}
 	out := make([]CreateOutcome, len(items))
 	for i := range replies {
-		x := &expected{kind: receipt.KindCreateWallet, decision: receipt.Allow, reason: receipt.ReasonAllowed, root: root,
-			call: call.ofItem(i, call.items[i]), method: policy.MethodCreateWallet, payload: sha256.Sum256(call.items[i])}
+		x := expectCreated(root, call.ofItem(i, call.items[i]))
 		var reply api.Wallet
 		if err := decodeItem(&replies[i], &reply); err != nil {
 			out[i].Err = c.createDenied(ctx, x, err)
@@ -134,7 +128,7 @@ func (w Wallets) CreateMany(ctx context.Context, items []NewWallet, idempotencyK
 // batchCall is a signed request with the items that its body holds.
 type batchCall struct {
 	*call
-	items []jsontext.Value
+	items [][]byte
 }
 
 // prepareBatch signs one request over all items. Their bytes are kept as they
@@ -143,7 +137,7 @@ func (c *Client) prepareBatch(path string, items []any, most int, idempotencyKey
 	if len(items) == 0 || len(items) > most {
 		return nil, badArgument("items", "want 1 to %d", most)
 	}
-	b := &batchCall{items: make([]jsontext.Value, len(items))}
+	b := &batchCall{items: make([][]byte, len(items))}
 	body := []byte(`{"items":[`)
 	for i, item := range items {
 		raw, err := canon.EncodeJSON(item)

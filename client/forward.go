@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
-	"github.com/sigilkeys/sigil/internal/policy"
-	"github.com/sigilkeys/sigil/receipt"
 )
 
 // Forwarded is a reply of the service to a request of somebody else's.
@@ -75,7 +72,7 @@ func (c *Client) checker(ctx context.Context, root *root, method, path string, b
 	case path == pathSign && method == http.MethodPost:
 		return c.signChecker(ctx, root, body)
 	case path == pathWallets && method == http.MethodPost:
-		return c.createChecker(root, body), nil
+		return c.createChecker(root), nil
 	case path == pathWallets && method == http.MethodGet:
 		return &checker{accept: func(_ context.Context, _ *call, data []byte) error {
 			var page api.List[api.Wallet]
@@ -149,21 +146,19 @@ func (c *Client) signChecker(ctx context.Context, root *root, body []byte) (*che
 	}, nil
 }
 
-func (c *Client) createChecker(root *root, body []byte) *checker {
-	expect := func(call *call) *expected {
-		return &expected{kind: receipt.KindCreateWallet, decision: receipt.Allow, reason: receipt.ReasonAllowed,
-			root: root, call: call, method: policy.MethodCreateWallet, payload: sha256.Sum256(body)}
-	}
+func (c *Client) createChecker(root *root) *checker {
 	return &checker{
 		accept: func(ctx context.Context, call *call, data []byte) error {
 			var reply api.Wallet
 			if err := decodeData(data, &reply); err != nil {
 				return err
 			}
-			_, err := c.acceptCreated(ctx, expect(call), &reply)
+			_, err := c.acceptCreated(ctx, expectCreated(root, call), &reply)
 			return err
 		},
-		refuse: func(ctx context.Context, call *call, err error) error { return c.createDenied(ctx, expect(call), err) },
+		refuse: func(ctx context.Context, call *call, err error) error {
+			return c.createDenied(ctx, expectCreated(root, call), err)
+		},
 	}
 }
 

@@ -89,25 +89,25 @@ type call struct {
 	authority.Request
 	header http.Header
 	made   time.Time
-	most   int64 // bytes of the reply; 0: maxReply
+	most   int64 // bytes of the reply
 
-	item     uint32 // one plus the index of a batch's item; 0: not one
-	itemBody []byte // as it stands in the body
+	item     uint32 // index of a batch's item
+	itemBody []byte // as it stands in the body; nil: the call is not for one
 }
 
 // ofItem is the call for one of its items: the request is the whole one.
 func (c *call) ofItem(index int, body []byte) *call {
 	own := *c
-	own.item, own.itemBody = uint32(index)+1, body
+	own.item, own.itemBody = uint32(index), body
 	return &own
 }
 
 // requestID is what the receipt has for it.
 func (c *call) requestID() canon.UUID {
-	if c.item == 0 {
+	if c.itemBody == nil {
 		return c.ID
 	}
-	return receipt.ItemRequestID(c.ID, c.item-1)
+	return receipt.ItemRequestID(c.ID, c.item)
 }
 
 // idempotency is the receipt's digest of the Idempotency-Key.
@@ -116,15 +116,15 @@ func (c *call) idempotency() [32]byte {
 		return [32]byte{}
 	}
 	d := sha256.Sum256([]byte(c.IdempotencyKey))
-	if c.item == 0 {
+	if c.itemBody == nil {
 		return d
 	}
-	return receipt.ItemIdempotency(d, c.item-1)
+	return receipt.ItemIdempotency(d, c.item)
 }
 
 // decided is what the workload decides on: the body, or an item of it.
 func (c *call) decided() []byte {
-	if c.item == 0 {
+	if c.itemBody == nil {
 		return c.Body
 	}
 	return c.itemBody
@@ -132,7 +132,7 @@ func (c *call) decided() []byte {
 
 // prepare makes a call; without a key it is unsigned.
 func (t *transport) prepare(key ed25519.PrivateKey, method, path, query string, body []byte, idempotencyKey string) (*call, error) {
-	c := &call{made: t.now(), header: http.Header{}}
+	c := &call{made: t.now(), header: http.Header{}, most: maxReply}
 	c.Request = authority.Request{Method: method, Path: path, Query: query, Body: body,
 		Created: c.made.Unix(), IdempotencyKey: idempotencyKey}
 	if key == nil {
@@ -195,16 +195,12 @@ func (t *transport) once(ctx context.Context, c *call, out any) (wait time.Durat
 		return 0, fmt.Errorf("%s %s: %w", c.Method, c.Path, err)
 	}
 	defer reply.Body.Close()
-	most := c.most
-	if most == 0 {
-		most = maxReply
-	}
-	body, err := io.ReadAll(io.LimitReader(reply.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(reply.Body, c.most+1))
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: read reply: %w", c.Method, c.Path, err)
 	}
-	if int64(len(body)) > most {
-		return -1, broken(CodeResponse, nil, "reply of more than %d bytes", most)
+	if int64(len(body)) > c.most {
+		return -1, broken(CodeResponse, nil, "reply of more than %d bytes", c.most)
 	}
 	err = decodeReply(reply.StatusCode, reply.Header.Get("Sigil-Request-Id"), body, out)
 	if reply.StatusCode == http.StatusTooManyRequests || reply.StatusCode == http.StatusServiceUnavailable {

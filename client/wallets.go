@@ -77,13 +77,18 @@ func (w Wallets) Create(ctx context.Context, n NewWallet) (*CreatedWallet, error
 	if err != nil {
 		return nil, err
 	}
-	x := &expected{kind: receipt.KindCreateWallet, decision: receipt.Allow, reason: receipt.ReasonAllowed,
-		root: root, call: call, method: policy.MethodCreateWallet, payload: sha256.Sum256(body)}
+	x := expectCreated(root, call)
 	var reply api.Wallet
 	if err := c.t.send(ctx, call, &reply); err != nil {
 		return nil, c.createDenied(ctx, x, err)
 	}
 	return c.acceptCreated(ctx, x, &reply)
+}
+
+// expectCreated is what a request for a wallet implies for its receipt.
+func expectCreated(root *root, call *call) *expected {
+	return &expected{kind: receipt.KindCreateWallet, decision: receipt.Allow, reason: receipt.ReasonAllowed,
+		root: root, call: call, method: policy.MethodCreateWallet, payload: sha256.Sum256(call.decided())}
 }
 
 // acceptCreated verifies the reply to the making of a wallet.
