@@ -35,17 +35,7 @@ func parseEvidence(data []byte) (*evidenceInput, error) {
 	case text[0] != '{':
 		return &evidenceInput{Evidence: attest.Evidence{Token: string(text)}}, nil
 	}
-	var shape struct {
-		Format    string         `json:"format"`
-		Data      jsontext.Value `json:"data"`
-		Evidence  jsontext.Value `json:"evidence"`
-		Challenge jsontext.Value `json:"challenge"`
-
-		// Beside a challenge that is no proof: what `sigil attestation` prints.
-		Index uint32   `json:"index"`
-		Count uint32   `json:"count"`
-		Path  []string `json:"path"`
-	}
+	var shape evidenceShape
 	if err := json.Unmarshal(text, &shape); err != nil {
 		return nil, err
 	}
@@ -62,27 +52,55 @@ func parseEvidence(data []byte) (*evidenceInput, error) {
 			return nil, err
 		}
 	}
-	if shape.Challenge.Kind() == '"' {
-		proof := api.ChallengeProof{Index: shape.Index, Count: shape.Count, Path: [][]byte{}}
-		for _, text := range shape.Path {
+	if shape.Evidence == nil {
+		return decodeEvidence(text)
+	}
+	in, err := decodeEvidence(shape.Evidence)
+	if err != nil {
+		return nil, err
+	}
+	in.proof, err = shape.proof()
+	return in, err
+}
+
+// evidenceShape is what may stand around evidence.
+type evidenceShape struct {
+	Format    string         `json:"format"`
+	Data      jsontext.Value `json:"data"`
+	Evidence  jsontext.Value `json:"evidence"`
+	Challenge jsontext.Value `json:"challenge"`
+
+	// Beside a challenge that is no proof: what `sigil attestation` prints.
+	Index uint32   `json:"index"`
+	Count uint32   `json:"count"`
+	Path  []string `json:"path"`
+}
+
+// proof is the path from the challenge, as the service or as the command
+// prints it; nil where there is none.
+func (s *evidenceShape) proof() (*api.ChallengeProof, error) {
+	var p *api.ChallengeProof
+	switch s.Challenge.Kind() {
+	case jsontext.KindInvalid: // not there
+		return nil, nil
+	case jsontext.KindString:
+		p = &api.ChallengeProof{Index: s.Index, Count: s.Count}
+		for _, text := range s.Path {
 			h, err := hex.DecodeString(text)
 			if err != nil {
 				return nil, fmt.Errorf("path: %w", err)
 			}
-			proof.Path = append(proof.Path, h)
+			p.Path = append(p.Path, h)
 		}
-		var err error
-		if shape.Challenge, err = json.Marshal(proof); err != nil {
-			return nil, err
-		}
+		return p, nil
 	}
-	if shape.Evidence != nil {
-		return decodeEvidence(shape.Evidence, shape.Challenge)
+	if err := json.Unmarshal(s.Challenge, &p); err != nil {
+		return nil, fmt.Errorf("challenge: %w", err)
 	}
-	return decodeEvidence(text, nil)
+	return p, nil
 }
 
-func decodeEvidence(evidence, challenge []byte) (*evidenceInput, error) {
+func decodeEvidence(evidence []byte) (*evidenceInput, error) {
 	var e struct {
 		ID        string `json:"id"` // as the service shows it
 		Statement []byte `json:"statement"`
@@ -96,13 +114,8 @@ func decodeEvidence(evidence, challenge []byte) (*evidenceInput, error) {
 	switch {
 	case e.Token == "":
 		return nil, errors.New("evidence: the token is missing")
-	case e.ID != "" && e.ID != hex.EncodeToString(id[:]):
+	case e.ID != "" && e.ID != digestText(id):
 		return nil, errors.New("evidence: the id is of another statement")
-	}
-	if challenge != nil {
-		if err := json.Unmarshal(challenge, &in.proof); err != nil {
-			return nil, fmt.Errorf("challenge: %w", err)
-		}
 	}
 	return in, nil
 }
