@@ -55,13 +55,8 @@ func (a *app) exportLedger(c *cobra.Command, cl *client.Client, out string) erro
 	}
 	defer os.Remove(f.Name()) // gone already where all went well
 	w := bufio.NewWriter(f)
-	said := time.Now()
-	report, err := cl.ExportLedger(c.Context(), w, func(done, total uint64) {
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
-			a.note("%d of %d entries", done, total)
-		}
-	})
+	note := a.progress()
+	report, err := cl.ExportLedger(c.Context(), w, func(done, total uint64) { note("%d of %d entries", done, total) })
 	if err = errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -178,10 +173,8 @@ also proves that it contains an earlier one, --receipt ID that a receipt's decis
 in it. Keep checkpoints outside of the service's reach.`,
 		Example: "  sigil audit checkpoint --extends june.note --out july.note --key-file backend.key",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if out != "" {
-				if err := absent(out); err != nil {
-					return err
-				}
+			if err := absent(out); err != nil {
+				return err
 			}
 			cl, err := a.client()
 			if err != nil {

@@ -33,13 +33,8 @@ func (a *app) backupOptions(digest string) (backup.Options, error) {
 	if digest != "" && !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(digest) {
 		return backup.Options{}, usagef("it is what `sigil backup` printed", "--digest is 64 hex digits")
 	}
-	said := time.Now()
-	return backup.Options{Digest: digest, Program: a.version, Now: a.now, Progress: func(what string, rows uint64) {
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
-			a.note("%d %s", rows, what)
-		}
-	}}, nil
+	note := a.progress()
+	return backup.Options{Digest: digest, Program: a.version, Now: a.now, Progress: func(what string, rows uint64) { note("%d %s", rows, what) }}, nil
 }
 
 func (a *app) backupCommand() *cobra.Command {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/sigilkeys/sigil/client"
 )
 
 // maxInput bounds files and messages that are read.
@@ -31,7 +33,7 @@ func create(path string, content []byte) error {
 }
 
 // absent refuses paths at which something lies, before anything is done whose
-// result would have no place.
+// result would have no place. "" is the path of nothing to be written.
 func absent(paths ...string) error {
 	for _, p := range paths {
 		if _, err := os.Lstat(p); err == nil {
@@ -50,6 +52,27 @@ func read(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return readBounded(f, path)
+}
+
+// readInput reads a file, or standard input for "-".
+func (a *app) readInput(path string) ([]byte, error) {
+	if path == "-" {
+		return readBounded(a.in, "standard input")
+	}
+	return read(path)
+}
+
+// readEnvelope reads a file with a signed document, maybe indented.
+func readEnvelope(path string) ([]byte, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := client.CanonicalEnvelope(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return envelope, nil
 }
 
 func readBounded(r io.Reader, name string) ([]byte, error) {

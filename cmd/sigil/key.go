@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -138,8 +137,8 @@ func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
 
 func (a *app) printKey(f *keyFlags, k *client.CreatedKey, grantFile string) error {
 	out := map[string]any{"id": k.GrantID, "key_id": k.KeyID, "name": f.name, "expires_at": k.Expires.Format(time.RFC3339),
-		"grant_digest": hex.EncodeToString(k.GrantDigest[:])}
-	rows := [][]string{{"key", k.GrantID}, {"key id", k.KeyID}, {"grant", hex.EncodeToString(k.GrantDigest[:])}, {"expires", k.Expires.Format(time.RFC3339)}}
+		"grant_digest": digestText(k.GrantDigest)}
+	rows := [][]string{{"key", k.GrantID}, {"key id", k.KeyID}, {"grant", digestText(k.GrantDigest)}, {"expires", k.Expires.Format(time.RFC3339)}}
 	if f.out != "" {
 		out["secret_key_file"], out["grant_file"] = f.out, grantFile
 		rows = append(rows, []string{"secret key", f.out}, []string{"grant file", grantFile})
@@ -231,7 +230,7 @@ is the safe way: with an ID alone, the service says which grant that is.`,
 			if err := admin.Revoke(c.Context(), p.Genesis, digest, reason); err != nil {
 				return err
 			}
-			return a.print(map[string]string{"grant_digest": hex.EncodeToString(digest[:]), "status": "revoked"}, "revoked "+hex.EncodeToString(digest[:]))
+			return a.print(map[string]string{"grant_digest": digestText(digest), "status": "revoked"}, "revoked "+digestText(digest))
 		}}
 	f.add(c)
 	c.Flags().StringVar(&grantFile, "grant", "", "file with the grant")
@@ -241,13 +240,9 @@ is the safe way: with an ID alone, the service says which grant that is.`,
 
 func (a *app) grantToRevoke(c *cobra.Command, admin *client.Admin, p *profile, args []string, file string) ([32]byte, error) {
 	if file != "" {
-		data, err := read(file)
+		envelope, err := readEnvelope(file)
 		if err != nil {
 			return [32]byte{}, err
-		}
-		envelope, err := client.CanonicalEnvelope(data)
-		if err != nil {
-			return [32]byte{}, fmt.Errorf("%s: %w", file, err)
 		}
 		return client.GrantDigest(envelope, p.Genesis)
 	}

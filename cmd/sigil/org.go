@@ -137,7 +137,7 @@ func (a *app) adminKeyFor(f *orgFlags) (ed25519.PrivateKey, error) {
 
 func (a *app) saveOrg(org *client.OwnedOrganization, address, genesis, state, prof string) error {
 	p := &profile{Format: formatProfile, APIURL: address, OrganizationID: org.ID, Name: org.Name,
-		GenesisDigest: hex.EncodeToString(org.GenesisDigest[:]), StateKey: hex.EncodeToString(org.StateKey[:]), Genesis: org.Genesis}
+		GenesisDigest: digestText(org.GenesisDigest), StateKey: digestText(org.StateKey), Genesis: org.Genesis}
 	encoded, err := p.encode()
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf16"
 
@@ -60,6 +61,24 @@ func writeJSON(w io.Writer, v any, indent string) error {
 func (a *app) note(format string, args ...any) {
 	if !a.json {
 		fmt.Fprintln(a.errOut, clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// noteRest says what of a list a page left out.
+func (a *app) noteRest(total, shown int) {
+	if total > shown {
+		a.note("%d more; --offset %d goes on", total-shown, shown)
+	}
+}
+
+// progress makes what notes how far long work is, every two seconds.
+func (a *app) progress() func(format string, args ...any) {
+	said := time.Now()
+	return func(format string, args ...any) {
+		if time.Since(said) > 2*time.Second {
+			said = time.Now()
+			a.note(format, args...)
+		}
 	}
 }
 

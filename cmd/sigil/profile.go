@@ -75,7 +75,7 @@ func (a *app) loadProfile() (*profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", path, err)
 	}
-	if hex.EncodeToString(digest[:]) != p.GenesisDigest || id != p.OrganizationID || name != p.Name {
+	if digestText(digest) != p.GenesisDigest || id != p.OrganizationID || name != p.Name {
 		return nil, fmt.Errorf("profile %s was altered: its genesis document has another digest or name", path)
 	}
 	if _, err := hex32(p.StateKey); err != nil {
@@ -132,6 +132,15 @@ func hex32(s string) (d [32]byte, err error) {
 		return d, errors.New("want 64 hex digits")
 	}
 	return [32]byte(b), nil
+}
+
+// hexFlag reads a flag's digest or challenge.
+func hexFlag(flag, s string) ([32]byte, error) {
+	d, err := hex32(s)
+	if err != nil {
+		return d, usagef("64 hex digits", "--%s: %v", flag, err)
+	}
+	return d, nil
 }
 
 // makeFolder makes a folder for the owner alone, unless it is there.

@@ -78,16 +78,11 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 }
 
 func (a *app) readMessage(f *signFlags) error {
-	var err error
-	switch f.messageFile {
-	case "":
+	if f.messageFile == "" {
 		return nil
-	case "-":
-		f.MessageBytes, err = readBounded(a.in, "standard input")
-	default:
-		f.MessageBytes, err = read(f.messageFile)
 	}
-	if f.MessageBytes == nil {
+	var err error
+	if f.MessageBytes, err = a.readInput(f.messageFile); f.MessageBytes == nil {
 		f.MessageBytes = []byte{}
 	}
 	return err

@@ -23,7 +23,7 @@ func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
 			return usagef("say it in the file", "--%s doesn't go with --batch", name)
 		}
 	}
-	data, err := a.readBatch(f.batch)
+	data, err := a.readInput(f.batch)
 	if err != nil {
 		return err
 	}
@@ -44,13 +44,6 @@ func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
 		return err
 	}
 	return a.printBatch(out)
-}
-
-func (a *app) readBatch(file string) ([]byte, error) {
-	if file == "-" {
-		return readBounded(a.in, "standard input")
-	}
-	return read(file)
 }
 
 func (a *app) printBatch(out []client.SignOutcome) error {

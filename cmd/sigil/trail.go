@@ -67,9 +67,7 @@ func (a *app) listAudit(c *cobra.Command, f *auditFlags) error {
 		}
 		rows = append(rows, []string{e.Timestamp.Format(time.RFC3339), e.EventType, outcome, e.KeyID, e.WalletID, e.ReceiptID})
 	}
-	if rest := page.Total - page.Offset - len(page.Items); rest > 0 {
-		a.note("%d more; --offset %d goes on", rest, page.Offset+len(page.Items))
-	}
+	a.noteRest(page.Total, page.Offset+len(page.Items))
 	return a.print(page, table(rows))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,19 +70,11 @@ func (a *app) trustedGenesis(file, digest string) ([32]byte, error) {
 	case file != "" && digest != "":
 		return [32]byte{}, usagef("use one of the two", "--genesis and --genesis-digest exclude one another")
 	case digest != "":
-		d, err := hex32(digest)
-		if err != nil {
-			return d, usagef("64 hex digits", "--genesis-digest: %v", err)
-		}
-		return d, nil
+		return hexFlag("genesis-digest", digest)
 	case file != "":
-		data, err := read(file)
+		envelope, err := readEnvelope(file)
 		if err != nil {
 			return [32]byte{}, err
-		}
-		envelope, err := client.CanonicalEnvelope(data)
-		if err != nil {
-			return [32]byte{}, fmt.Errorf("%s: %w", file, err)
 		}
 		d, _, _, err := client.GenesisDigest(envelope)
 		return d, err

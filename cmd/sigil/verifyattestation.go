@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,10 +77,8 @@ func (a *app) verifyAttestation(c *cobra.Command, f *attestationFlags, path stri
 	if err != nil {
 		return err
 	}
-	if f.archive != "" {
-		if err := absent(f.archive); err != nil {
-			return err
-		}
+	if err := absent(f.archive); err != nil {
+		return err
 	}
 	in, err := a.readEvidence(path)
 	if err != nil {
@@ -95,9 +92,9 @@ func (a *app) verifyAttestation(c *cobra.Command, f *attestationFlags, path stri
 		return err
 	}
 	if f.challenge != "" {
-		d, err := hex32(f.challenge)
+		d, err := hexFlag("challenge", f.challenge)
 		if err != nil {
-			return usagef("64 hex digits", "--challenge: %v", err)
+			return err
 		}
 		v.challenge = &d
 	}
@@ -121,13 +118,10 @@ func (a *app) acceptedTEEs(c *cobra.Command, f *attestationFlags) ([]client.TEE,
 		return f.accept.accepted(c)
 	}
 	var envelope []byte
+	var err error
 	if f.genesis != "" {
-		data, err := read(f.genesis)
-		if err != nil {
+		if envelope, err = readEnvelope(f.genesis); err != nil {
 			return nil, err
-		}
-		if envelope, err = client.CanonicalEnvelope(data); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.genesis, err)
 		}
 	} else {
 		p, err := a.loadProfile()
@@ -141,28 +135,19 @@ func (a *app) acceptedTEEs(c *cobra.Command, f *attestationFlags) ([]client.TEE,
 		return nil, err
 	}
 	if f.digest != "" {
-		want, err := hex32(f.digest)
+		want, err := hexFlag("genesis-digest", f.digest)
 		if err != nil {
-			return nil, usagef("64 hex digits", "--genesis-digest: %v", err)
+			return nil, err
 		}
 		if want != digest {
 			return nil, &client.VerificationError{Code: client.CodePin, Detail: "the genesis document has the digest " + digestText(digest)}
 		}
 	}
-	if len(tees) == 0 {
-		return nil, errors.New("the genesis document accepts no TEE")
-	}
 	return tees, nil
 }
 
 func (a *app) readEvidence(path string) (*evidenceInput, error) {
-	var data []byte
-	var err error
-	if path == "-" {
-		data, err = readBounded(a.in, "standard input")
-	} else {
-		data, err = read(path)
-	}
+	data, err := a.readInput(path)
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +188,9 @@ func (f *attestationFlags) keySource(ctx context.Context, now func() time.Time, 
 	case f.keySet != "" && in.archive == nil, f.fetch && in.archive != nil:
 		return nil, usagef("--key-set is for archives, --fetch-keys for anything else", "there are no keys to compare with that digest, or none to fetch")
 	case f.keySet != "":
-		d, err := hex32(f.keySet)
+		d, err := hexFlag("key-set", f.keySet)
 		if err != nil {
-			return nil, usagef("64 hex digits", "--key-set: %v", err)
+			return nil, err
 		}
 		pins.KeySet = d
 	case f.jwks != "":
@@ -244,6 +229,6 @@ func (v *attestationCheck) setNonce() error {
 		return nil
 	}
 	id := v.in.ID()
-	v.given, v.nonce = v.nonce, hex.EncodeToString(id[:])
+	v.given, v.nonce = v.nonce, digestText(id)
 	return nil
 }

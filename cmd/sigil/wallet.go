@@ -68,9 +68,7 @@ func (a *app) listWalletsCommand() *cobra.Command {
 			for _, w := range page.Items {
 				rows = append(rows, []string{w.ID, w.Addresses["ethereum"], w.Addresses["solana"], w.Label})
 			}
-			if rest := page.Total - page.Offset - len(page.Items); rest > 0 {
-				a.note("%d more; --offset %d goes on", rest, page.Offset+len(page.Items))
-			}
+			a.noteRest(page.Total, page.Offset+len(page.Items))
 			return a.print(page, table(rows))
 		}}
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many, up to 200 (default 50)")
