@@ -29,6 +29,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -92,7 +93,7 @@ func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 	t.Helper()
 	m := &machine{Sim: stack.NewCloud(t, stack.MadeUpDigest("tee")), traps: &traps{hit: map[string]bool{}}}
 	m.config, _ = stack.Config(t, m.Sim, false)
-	m.config.Listen = freeAddress(t)
+	m.config.Listen = ports.Reserve(t)
 	if edit != nil {
 		edit(m.config)
 	}
@@ -111,7 +112,7 @@ func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	tcp := func(name string) string { return m.traps.listen(t, name, "tcp", "127.0.0.1:0").address }
 	m.wish = map[string]string{
-		"format": "sigil.tee-config.v0", "listen": freeAddress(t), "launcher_socket": m.traps.listen(t, "launcher", "unix", filepath.Join(folder, "s")).address,
+		"format": "sigil.tee-config.v0", "listen": ports.Reserve(t), "launcher_socket": m.traps.listen(t, "launcher", "unix", filepath.Join(folder, "s")).address,
 		"sts_url": "https://" + tcp("STS") + "/v1/token", "kms_url": "https://" + tcp("KMS"), "tls_roots": strings.Replace(m.config.TLSRoots, "-----BEGIN", "\n-----BEGIN", 1),
 		"tee_key": m.config.ProviderKey, "tee_audience": m.config.ProviderAudience, "provider_key": m.config.TEEKey, "provider_audience": m.config.TEEAudience,
 		"project_id": "evil", "dek_cache_entries": "4096", "dek_cache_seconds": "3600", "workers": "1", "development": "false",
@@ -127,16 +128,6 @@ func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 		}
 	}
 	return m
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // environment spells wishes in every way that a program might look for.

@@ -14,20 +14,10 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/controlplane"
 	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/test/ports"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// nobody is an address that nobody listens on.
-func nobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // start runs a control plane until stop, which returns Run's error.
 func start(t *testing.T, cfg controlplane.Config) (addr string, stop func() error) {
@@ -73,7 +63,7 @@ func TestConfigIsRefused(t *testing.T) {
 // Without a TEE it serves what needs none, says that it isn't ready, and a
 // second process on the same folder is refused. It ends when it is told to.
 func TestRun(t *testing.T) {
-	cfg := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Version: "v1.2.3", Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
+	cfg := controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{ports.Reserve(t)}, Version: "v1.2.3", Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100}
 	addr, stop := start(t, cfg)
 	for path, c := range map[string]struct {
 		status int
@@ -113,7 +103,7 @@ func TestRun(t *testing.T) {
 
 // A request in work when the end comes gets its answer.
 func TestDrain(t *testing.T) {
-	addr, stop := start(t, controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100})
+	addr, stop := start(t, controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{ports.Reserve(t)}, Log: quiet(), Accept: []authority.TEE{{}}, Rates: server.DefaultRates(), MaxInFlight: 100})
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

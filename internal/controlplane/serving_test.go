@@ -27,10 +27,11 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/controlplane"
 	"github.com/sigilkeys/sigil/internal/server"
+	"github.com/sigilkeys/sigil/test/ports"
 )
 
 func goodConfig(t *testing.T) controlplane.Config {
-	return controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{nobody(t)}, Log: quiet(), Version: "v1.2.3",
+	return controlplane.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TEEAddresses: []string{ports.Reserve(t)}, Log: quiet(), Version: "v1.2.3",
 		Accept: []authority.TEE{{}}, Rates: server.NoRates(), MaxInFlight: 100}
 }
 
@@ -149,7 +150,7 @@ func fetch(t *testing.T, url string) (int, string) {
 // doesn't have them.
 func TestMetrics(t *testing.T) {
 	cfg := goodConfig(t)
-	cfg.Metrics = nobody(t)
+	cfg.Metrics = ports.Reserve(t)
 	cfg.Rates.Address.Off, cfg.Rates.Address.PerSecond, cfg.Rates.Address.Burst = false, 0.001, 2
 	addr, stop := start(t, cfg)
 	for range 3 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/controlplane"
+	"github.com/sigilkeys/sigil/test/ports"
 )
 
 // The file of workloads is read again when it is told to. One that can't be
@@ -15,7 +16,7 @@ import (
 func TestTEEFile(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.TEEAddresses, cfg.TEEFile = nil, filepath.Join(t.TempDir(), "tees")
-	cfg.Metrics = nobody(t)
+	cfg.Metrics = ports.Reserve(t)
 	reload := make(chan os.Signal)
 	cfg.ReloadTEEs = reload
 	write := func(text string) {
@@ -24,7 +25,7 @@ func TestTEEFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	one, two, three := nobody(t), nobody(t), nobody(t)
+	one, two, three := ports.Reserve(t), ports.Reserve(t), ports.Reserve(t)
 	bad := map[string]string{"empty": "\n# nobody\n", "no port": one + "\nlocalhost\n", "a word": "tee\n", "too many": strings.Repeat(one+"\n", 65)}
 	for name, text := range bad {
 		write(text)

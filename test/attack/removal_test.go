@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -157,12 +157,7 @@ func newRemovalRun(t *testing.T, program string, r removal) *removalRun {
 	sim := stack.NewCloud(t, stack.MadeUpDigest("none yet"))
 	c, _ := stack.Config(t, sim, true)
 	c.DEKCacheSeconds = int(run.cache / time.Second)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Listen = l.Addr().String()
-	l.Close()
+	c.Listen = ports.Reserve(t)
 	raw, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
 	"github.com/sigilkeys/sigil/internal/teeconfig"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/secrets"
 	"github.com/sigilkeys/sigil/test/stack"
 )
@@ -89,12 +89,7 @@ func place(t *testing.T, program string) *placed {
 	t.Helper()
 	p := &placed{sim: stack.NewCloud(t, stack.MadeUpDigest("none yet")), program: program, file: filepath.Join(t.TempDir(), "tee.json")}
 	p.config, _ = stack.Config(t, p.sim, false)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.config.Listen = l.Addr().String()
-	l.Close()
+	p.config.Listen = ports.Reserve(t)
 	p.measure(t)
 	return p
 }

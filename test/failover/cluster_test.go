@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sigilkeys/sigil/test/ports"
 )
 
 // nobody runs Patroni and PostgreSQL, which refuses to be root.
@@ -51,12 +53,7 @@ type node struct {
 
 func port(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(netip.MustParseAddrPort(ports.Reserve(t)).Port())
 }
 
 func program(t *testing.T, name, pkg string) string {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/cloudsim"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -131,14 +132,7 @@ func (f *Fleet) SetTEEs(list ...*Process) {
 // the balancer finds. SetTEEs comes first.
 func (f *Fleet) StartControl(name string) *Process {
 	f.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		f.t.Fatal(err)
-	}
+	address := ports.Reserve(f.t)
 	p := f.launch(name, f.path("sigil"), "serve", "--database-file", f.database, "--listen", address, "--tee-file", f.path("tees"), "--accept", f.path("accept.json"),
 		"--open-registration", "--rate-org", "off", "--rate-key", "off", "--rate-address", "off", "--drain", "1s", "--log-level", "info")
 	p.Address = address

@@ -18,6 +18,7 @@ import (
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/store/pgstore"
 	"github.com/sigilkeys/sigil/internal/store/pgtest"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -38,22 +39,12 @@ func earlier(t *testing.T, commit string) (dir string) {
 	return dir
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // startEarlierTEE starts an earlier workload, which doesn't say its port: it
 // gets one in its configuration.
 func (f *Fleet) startEarlierTEE(t *testing.T, program string) *Process {
 	t.Helper()
 	c, _ := stack.Config(t, f.Cloud, true)
-	c.Listen = freeAddress(t)
+	c.Listen = ports.Reserve(t)
 	raw, err := json.Marshal(c)
 	if err == nil {
 		err = os.WriteFile(f.path("earlier.json"), raw, 0o600)
@@ -71,7 +62,7 @@ func (f *Fleet) startEarlierTEE(t *testing.T, program string) *Process {
 // own, and as few flags as it always had.
 func (f *Fleet) startEarlierControl(t *testing.T, program string, tee *Process) *Process {
 	t.Helper()
-	address := freeAddress(t)
+	address := ports.Reserve(t)
 	p := f.launch("control-earlier", program, "serve", "--data", filepath.Join(f.dir, "earlier"), "--listen", address, "--tee", tee.Address, "--accept", f.path("accept.json"), "--open-registration")
 	p.Address = address
 	f.await(p, func() bool {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/image"
+	"github.com/sigilkeys/sigil/test/ports"
 	"github.com/sigilkeys/sigil/test/stack"
 )
 
@@ -136,7 +136,7 @@ func flippedByte(t *testing.T, good []byte) {
 	}
 	sim := stack.NewCloud(t, stack.MadeUpDigest("none yet"))
 	c, _ := stack.Config(t, sim, true)
-	c.Listen = freeAddress(t)
+	c.Listen = ports.Reserve(t)
 	c.Development = false
 	config, err := json.Marshal(c)
 	if err != nil {
@@ -168,17 +168,6 @@ func flippedByte(t *testing.T, good []byte) {
 		t.Fatalf("one byte flipped: %v\n%s", err, out)
 	}
 	t.Log(strings.TrimSpace(out))
-}
-
-// freeAddress is one that nobody listens on; the image names its port.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // launch measures the two files as the launcher does and runs the program
