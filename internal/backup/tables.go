@@ -68,9 +68,9 @@ func tables() []table {
 
 // leftOut are tables that no backup holds: counts, which triggers keep, and
 // addresses, which the control plane lists again (refill); when a key was used
-// last is forgotten.
+// last, and how much somebody may ask, is forgotten.
 func leftOut() []string {
-	return []string{"goose_db_version", "wallet_counts", "wallet_addresses", "unaddressed", "key_uses"}
+	return []string{"goose_db_version", "wallet_counts", "wallet_addresses", "unaddressed", "key_uses", "rate_budgets"}
 }
 
 // refill makes a control plane list the addresses of restored wallets.

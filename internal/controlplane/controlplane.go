@@ -21,6 +21,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/ledger"
 	"github.com/sigilkeys/sigil/internal/metrics"
 	"github.com/sigilkeys/sigil/internal/org"
+	"github.com/sigilkeys/sigil/internal/ratelimit"
 	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -186,7 +187,7 @@ func assemble(cfg *Config, addresses []string, st store.Store, networks *chain.R
 	p.signing = sign
 	sign.SetMaxInFlight(cfg.MaxInFlight)
 	args := server.Args{
-		Store: st, Signing: sign, Fleet: p.fleet, Challenges: signing.NewChallenges(p.fleet), Networks: networks, Limits: server.NewLimits(cfg.Rates, cfg.Proxies), TrustedProxies: cfg.Proxies,
+		Store: st, Signing: sign, Fleet: p.fleet, Challenges: signing.NewChallenges(p.fleet), Networks: networks, Limits: limits(cfg, st), TrustedProxies: cfg.Proxies,
 		Log: cfg.Log, Now: time.Now, NewID: newID, Version: cfg.Version,
 		Org: &org.Service{Store: st, Fleet: p.fleet, Signing: sign, Now: time.Now, Open: cfg.OpenRegistration},
 	}
@@ -204,6 +205,14 @@ func assemble(cfg *Config, addresses []string, st store.Store, networks *chain.R
 		})
 	}
 	return p
+}
+
+// limits shares the budgets where other control planes may use the same store.
+func limits(cfg *Config, st store.Store) *server.Limits {
+	if shared, ok := st.(ratelimit.Shared); ok {
+		return server.NewSharedLimits(cfg.Rates, cfg.Proxies, shared, ratelimit.Holder(newID()))
+	}
+	return server.NewLimits(cfg.Rates, cfg.Proxies)
 }
 
 // newID makes a random request id; crypto/rand can't fail since Go 1.24.

@@ -12,6 +12,7 @@
 package ratelimit
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -64,18 +65,26 @@ func ParseRate(s string) (Rate, error) {
 	return r, nil
 }
 
-// Lease is where budgets are kept. Buckets keeps those of one process. One
-// that replicas share would lease blocks of tokens from the database and hand
-// them out by itself, so that the sum is never over the budget.
+// Lease is where budgets are kept: Own are those of one process, Leased those
+// that processes share.
 type Lease[K comparable] interface {
 	// Take takes one token of k's budget. If there is none it returns how
 	// long it takes until there is, if nobody else asks; 0 means taken. It is
-	// called in the path of every request and mustn't wait.
-	Take(k K, now time.Time) (wait time.Duration)
+	// called in the path of every request, and mustn't wait as a rule. An error
+	// says that the budget isn't known.
+	Take(ctx context.Context, k K, now time.Time) (wait time.Duration, err error)
 	// Give puts a token back that was taken and not used.
 	Give(k K, now time.Time)
 	// Low reports whether less than half of the burst is left.
 	Low(k K, now time.Time) bool
+}
+
+// Own are Buckets as a Lease, which never waits and has no errors.
+type Own[K comparable] struct{ *Buckets[K] }
+
+// Take implements Lease.
+func (o Own[K]) Take(_ context.Context, k K, now time.Time) (time.Duration, error) {
+	return o.Buckets.Take(k, now), nil
 }
 
 // Buckets are the budgets of one process.
@@ -112,7 +121,7 @@ func NewBuckets[K comparable](r Rate, max int) *Buckets[K] {
 	return b
 }
 
-// Take implements Lease.
+// Take takes one token, or returns how long it takes until there is one.
 func (b *Buckets[K]) Take(k K, now time.Time) time.Duration {
 	if b.off {
 		return 0

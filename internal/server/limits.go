@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -50,11 +52,29 @@ func NoRates() Rates {
 // NewLimits keeps the budgets in this process.
 func NewLimits(r Rates, proxies []netip.Prefix) *Limits {
 	return &Limits{
-		Organization: ratelimit.NewBuckets[canon.UUID](r.Organization, ratelimit.MaxBuckets),
-		Key:          ratelimit.NewBuckets[string](r.Key, ratelimit.MaxBuckets),
-		Address:      ratelimit.NewBuckets[netip.Prefix](r.Address, ratelimit.MaxBuckets),
+		Organization: own[canon.UUID](r.Organization),
+		Key:          own[string](r.Key),
+		Address:      own[netip.Prefix](r.Address),
 		Proxies:      proxies,
 	}
+}
+
+func own[K comparable](r ratelimit.Rate) ratelimit.Lease[K] {
+	return ratelimit.Own[K]{Buckets: ratelimit.NewBuckets[K](r, ratelimit.MaxBuckets)}
+}
+
+// NewSharedLimits shares the budgets of keys and organisations with other
+// processes. Those of addresses stay in this one: whoever proves no key mustn't
+// have the database write.
+func NewSharedLimits(r Rates, proxies []netip.Prefix, shared ratelimit.Shared, who ratelimit.Holder) *Limits {
+	l := NewLimits(r, proxies)
+	l.Organization = ratelimit.NewLeased(r.Organization, ratelimit.MaxBuckets, shared, who, func(id canon.UUID) [32]byte {
+		return sha256.Sum256(append([]byte("sigil budget organization\x00"), id[:]...))
+	})
+	l.Key = ratelimit.NewLeased(r.Key, ratelimit.MaxBuckets, shared, who, func(id string) [32]byte {
+		return sha256.Sum256(append([]byte("sigil budget key\x00"), id...))
+	})
+	return l
 }
 
 // scope names the budget that ran out, for people and metrics.
@@ -89,28 +109,31 @@ func (s *Server) charge(a auth, c *call, failed error) error {
 	}
 	if failed == nil && (a == authReader || a == authAdmin || a == authDecision || a == authWriter) {
 		if c.key == nil { // an admin's signature, verified
-			return chargeOne(s.Limits.Organization, c.org, now, scopeOrganization, "organisation")
+			return chargeOne(c.ctx, s.Limits.Organization, c.org, now, scopeOrganization, "organisation")
 		}
 		if s.proven(a, c) {
 			return s.chargeKey(c, now)
 		}
 	}
-	return chargeOne(s.Limits.Address, s.Limits.address(c.Request), now, scopeAddress, "client address")
+	return chargeOne(c.ctx, s.Limits.Address, s.Limits.address(c.Request), now, scopeAddress, "client address")
 }
 
 func (s *Server) chargeKey(c *call, now time.Time) error {
-	if err := chargeOne(s.Limits.Key, c.key.KeyID, now, scopeKey, "key"); err != nil {
+	if err := chargeOne(c.ctx, s.Limits.Key, c.key.KeyID, now, scopeKey, "key"); err != nil {
 		return err
 	}
-	err := chargeOne(s.Limits.Organization, c.key.OrganizationID, now, scopeOrganization, "organisation")
+	err := chargeOne(c.ctx, s.Limits.Organization, c.key.OrganizationID, now, scopeOrganization, "organisation")
 	if err != nil {
 		s.Limits.Key.Give(c.key.KeyID, now)
 	}
 	return err
 }
 
-func chargeOne[K comparable](l ratelimit.Lease[K], k K, now time.Time, sc scope, whose string) error {
-	if wait := l.Take(k, now); wait > 0 {
+func chargeOne[K comparable](ctx context.Context, l ratelimit.Lease[K], k K, now time.Time, sc scope, whose string) error {
+	switch wait, err := l.Take(ctx, k, now); {
+	case err != nil:
+		return refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	case wait > 0:
 		return tooMany(sc, whose, wait)
 	}
 	return nil

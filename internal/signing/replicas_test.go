@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/internal/ratelimit"
+	"github.com/sigilkeys/sigil/internal/server"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/pgstore"
@@ -166,4 +168,53 @@ func TestFollowerWithoutStore(t *testing.T) {
 	}
 	stop()
 	<-done
+}
+
+// Two control planes over one PostgreSQL let through what the budget of a key
+// allows, and not twice that. Canary: two that count for themselves.
+func TestControlPlanesShareBudgets(t *testing.T) {
+	stores := postgres(t, 2)
+	for name, c := range map[string]struct {
+		burst       int
+		alone       bool
+		least, most int
+	}{
+		"blocks":              {160, false, 140, 160},
+		"token by token":      {5, false, 5, 5},
+		"canary: not shared":  {160, true, 320, 320},
+		"canary: few, either": {5, true, 10, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rates := server.NoRates()
+			rates.Key = ratelimit.Rate{PerSecond: 0.001, Burst: c.burst}
+			limits := func(n byte) *server.Limits {
+				if c.alone {
+					return server.NewLimits(rates, nil)
+				}
+				return server.NewSharedLimits(rates, nil, stores[n].(ratelimit.Shared), ratelimit.Holder{n})
+			}
+			s := stack.Start(t, stack.Options{Store: stores[0], Limits: limits(0)})
+			other := stack.Start(t, stack.Options{Store: stores[1], Cloud: s.Cloud, Limits: limits(1)})
+			token := s.NewKey(s.NewOwner(), nil)
+			passed := 0
+			for n := range 2 * (c.burst + 10) {
+				req := s.Request(token, "GET", "/v1/s2s/wallets", "")
+				status, e := 0, (*api.Error)(nil)
+				if n%2 == 0 {
+					status, _, e = answer(t, req)
+				} else {
+					status, _, e = at(t, other, req)
+				}
+				switch {
+				case status == 200:
+					passed++
+				case status != 429 || e.Code != api.CodeRateLimited:
+					t.Fatalf("request %d: %d %v", n, status, e)
+				}
+			}
+			if passed < c.least || passed > c.most {
+				t.Errorf("%d passed, want %d to %d", passed, c.least, c.most)
+			}
+		})
+	}
 }

@@ -64,7 +64,7 @@ func TestOnOneServer(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"deadlock_timeout=20ms"}})
 	for name, f := range map[string]func(*testing.T, *pgtest.Server){
 		"Migrations": migrations, "LeastPrivilege": leastPrivilege, "Replicas": replicas, "Cuts": cuts,
-		"Deadlock": deadlock,
+		"Deadlock": deadlock, "Budgets": budgets,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, server) })
 	}
@@ -148,7 +148,7 @@ func leastPrivilege(t *testing.T, server *pgtest.Server) {
 	// What waits for something to be made of it goes when it is; heads and counts
 	// grow in place; and some columns of grants and wallets are for people.
 	mayDelete := []string{"unfolded", "unaddressed", "unaudited"}
-	mayUpdate := []string{"grants", "ledgers", "ledger_tiles", "key_uses", "audit_counts"}
+	mayUpdate := []string{"grants", "ledgers", "ledger_tiles", "key_uses", "audit_counts", "rate_budgets"}
 	statements = append(statements, `UPDATE wallets SET record = record`, `UPDATE wallets SET organization_id = organization_id`)
 	for _, table := range tables {
 		statements = append(statements, `TRUNCATE `+table, `DROP TABLE `+table, `ALTER TABLE `+table+` ADD COLUMN more INT`, `CREATE INDEX more ON `+table+` ((1))`)

@@ -117,11 +117,12 @@ func newer(has, newest int64) error {
 
 // checkRole refuses a role that could rewrite history. The ledgers' heads and
 // tiles grow in place; they follow from the decisions and are signed besides.
-// When keys were used last, and how many events there are, is nobody's evidence.
+// When keys were used last, how many events there are, and how much somebody may
+// ask, is nobody's evidence.
 func (s *Store) checkRole(ctx context.Context) error {
 	var can bool
 	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid,
-			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
+			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can)
 	switch {
 	case err != nil:
