@@ -42,9 +42,13 @@ func document(err error) error {
 	return err
 }
 
+// Claim is told whose document was verified, before anything is changed; an
+// error ends the work on it.
+type Claim = func(org canon.UUID) error
+
 // Create provisions an organisation: the TEE makes its state key. The reply
 // proves which instance made it; the owner checks that before any grant.
-func (s *Service) Create(ctx context.Context, genesis []byte) (*store.Organization, error) {
+func (s *Service) Create(ctx context.Context, genesis []byte, claim Claim) (*store.Organization, error) {
 	if !s.Open {
 		return nil, refuse(api.CodeRegistrationClosed, "this deployment doesn't take new organisations")
 	}
@@ -52,13 +56,18 @@ func (s *Service) Create(ctx context.Context, genesis []byte) (*store.Organizati
 	if err != nil {
 		return nil, document(err)
 	}
-	if o, err := s.Store.Organization(ctx, g.OrganizationID); err == nil {
-		if o.Digest == g.Digest {
-			return o, nil // the same again
-		}
-		return nil, refuse(api.CodeOrganizationExists, "the organisation %s exists with another genesis", g.OrganizationID)
-	} else if !errors.Is(err, store.ErrNotFound) {
+	old, err := s.Store.Organization(ctx, g.OrganizationID)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	case err == nil && old.Digest != g.Digest: // maybe a stranger's
+		return nil, refuse(api.CodeOrganizationExists, "the organisation %s exists with another genesis", g.OrganizationID)
+	}
+	if err := claim(g.OrganizationID); err != nil {
+		return nil, err
+	}
+	if old != nil {
+		return old, nil // the same again
 	}
 	state, err := s.Fleet.Provision(ctx, genesis)
 	var refused *teelink.RemoteError
@@ -116,7 +125,7 @@ func stateCertificate(o *store.Organization) (*receipt.StateCertificate, error) 
 }
 
 // CreateKey stores a grant.
-func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*store.Grant, error) {
+func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte, claim Claim) (*store.Grant, error) {
 	o, g, err := s.verified(ctx, id, grant)
 	if err != nil {
 		return nil, err
@@ -124,6 +133,9 @@ func (s *Service) CreateKey(ctx context.Context, id canon.UUID, grant []byte) (*
 	v, err := authority.VerifyGrant(grant, g)
 	if err != nil {
 		return nil, document(err)
+	}
+	if err := claim(o.ID); err != nil {
+		return nil, err
 	}
 	cert, err := stateCertificate(o)
 	if err != nil {
@@ -172,7 +184,7 @@ func (s *Service) verified(ctx context.Context, id canon.UUID, envelope []byte) 
 
 // Revoke stores a revocation and tells the TEE before it is acknowledged. If
 // no TEE is connected, the next one is told before it serves.
-func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) error {
+func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte, claim Claim) error {
 	o, g, err := s.verified(ctx, id, envelope)
 	if err != nil {
 		return err
@@ -180,6 +192,9 @@ func (s *Service) Revoke(ctx context.Context, id canon.UUID, envelope []byte) er
 	v, err := authority.VerifyRevocation(envelope, g)
 	if err != nil {
 		return document(err)
+	}
+	if err := claim(o.ID); err != nil {
+		return err
 	}
 	err = s.Store.Revoke(ctx, &store.Revocation{Organization: o.ID, Grant: v.Grant, Envelope: envelope, At: s.Now()})
 	if errors.Is(err, store.ErrNotFound) {

@@ -141,7 +141,7 @@ func TestCreateOrganization(t *testing.T) {
 func TestRegistrationIsClosedByDefault(t *testing.T) {
 	m := newMaker(t)
 	closed := &org.Service{Store: m.s.Store, Fleet: m.s.Fleet, Signing: m.s.Signing, Now: m.s.Now}
-	_, err := closed.Create(t.Context(), m.genesis(m.key(), nil))
+	_, err := closed.Create(t.Context(), m.genesis(m.key(), nil), func(canon.UUID) error { return nil })
 	if e, ok := err.(*signing.Error); !ok || e.Code != api.CodeRegistrationClosed {
 		t.Fatal(err)
 	}

@@ -132,15 +132,17 @@ func (s *Server) createOrganization(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	o, err := s.Org.Create(c.ctx, genesis)
-	if err != nil {
-		return reply{}, err
-	}
-	out, err := s.organization(c, o)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusCreated, out)
+	return s.once(c, genesis, func(claim func(canon.UUID) error) (reply, error) {
+		o, err := s.Org.Create(c.ctx, genesis, claim)
+		if err != nil {
+			return reply{}, err
+		}
+		out, err := s.organization(c, o)
+		if err != nil {
+			return reply{}, err
+		}
+		return ok(http.StatusCreated, out)
+	})
 }
 
 func (s *Server) organization(c *call, o *store.Organization) (*api.Organization, error) {
@@ -185,15 +187,17 @@ func (s *Server) createKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	g, err := s.Org.CreateKey(c.ctx, id, grant)
-	if err != nil {
-		return reply{}, err
-	}
-	out, err := s.apiKey(c, g)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusCreated, out)
+	return s.once(c, grant, func(claim func(canon.UUID) error) (reply, error) {
+		g, err := s.Org.CreateKey(c.ctx, id, grant, claim)
+		if err != nil {
+			return reply{}, err
+		}
+		out, err := s.apiKey(c, g)
+		if err != nil {
+			return reply{}, err
+		}
+		return ok(http.StatusCreated, out)
+	})
 }
 
 func (s *Server) apiKey(c *call, g *store.Grant) (*api.Key, error) {
@@ -264,10 +268,12 @@ func (s *Server) revoke(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.Org.Revoke(c.ctx, id, doc); err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusCreated, map[string]string{"status": "revoked"})
+	return s.once(c, doc, func(claim func(canon.UUID) error) (reply, error) {
+		if err := s.Org.Revoke(c.ctx, id, doc, claim); err != nil {
+			return reply{}, err
+		}
+		return ok(http.StatusCreated, map[string]string{"status": "revoked"})
+	})
 }
 
 func (s *Server) credential(c *call) (reply, error) {

@@ -146,6 +146,17 @@ type Evidence struct {
 	Stored    time.Time
 }
 
+// Answer is what was answered to a signed document that came with an
+// Idempotency-Key.
+type Answer struct {
+	Organization canon.UUID
+	Key          [32]byte // digest of the Idempotency-Key
+	Document     [32]byte // digest of the envelope
+	Status       int      // 0: not answered yet
+	Body         []byte
+	At           time.Time // when the document came
+}
+
 // Ledger is how far the log of an organisation's decisions has come.
 type Ledger struct {
 	Organization canon.UUID
@@ -224,6 +235,15 @@ type Store interface {
 	Revoke(ctx context.Context, r *Revocation) error
 	Revocations(ctx context.Context) ([]Revocation, error)
 	CountRevocations(ctx context.Context) (int, error)
+
+	// ClaimAnswer notes that a document came with a key, unless the key came
+	// with one before, or the document with a key, and returns what stands under
+	// the key; nil: nothing. Answers of the organisation older than expired are
+	// forgotten first.
+	ClaimAnswer(ctx context.Context, a *Answer, expired time.Time) (*Answer, error)
+	// PutAnswer notes the answer to a claimed document, unless there is one, and
+	// returns what stands under the key; nil: nothing.
+	PutAnswer(ctx context.Context, a *Answer) (*Answer, error)
 
 	Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error)
 	// Wallets returns a page in order of creation, and how many there are.

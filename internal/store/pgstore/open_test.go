@@ -147,8 +147,8 @@ func leastPrivilege(t *testing.T, server *pgtest.Server) {
 		`UPDATE grants SET envelope = ''`, `UPDATE grants SET digest = ''`, `COPY grants TO PROGRAM 'true'`, `SET ROLE sigil_owner`, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)`}
 	// What waits for something to be made of it goes when it is; heads and counts
 	// grow in place; and some columns of grants and wallets are for people.
-	mayDelete := []string{"unfolded", "unaddressed", "unaudited"}
-	mayUpdate := []string{"grants", "ledgers", "ledger_tiles", "key_uses", "audit_counts", "rate_budgets"}
+	mayDelete := []string{"unfolded", "unaddressed", "unaudited", "answers"}
+	mayUpdate := []string{"grants", "ledgers", "ledger_tiles", "key_uses", "audit_counts", "rate_budgets", "answers"}
 	statements = append(statements, `UPDATE wallets SET record = record`, `UPDATE wallets SET organization_id = organization_id`)
 	for _, table := range tables {
 		statements = append(statements, `TRUNCATE `+table, `DROP TABLE `+table, `ALTER TABLE `+table+` ADD COLUMN more INT`, `CREATE INDEX more ON `+table+` ((1))`)

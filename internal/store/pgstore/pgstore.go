@@ -122,7 +122,7 @@ func newer(has, newest int64) error {
 func (s *Store) checkRole(ctx context.Context) error {
 	var can bool
 	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid,
-			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
+			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets', 'answers') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can)
 	switch {
 	case err != nil:

@@ -26,6 +26,15 @@ $$;
 ALTER FUNCTION sigil.count_wallets() OWNER TO sigil_owner;
 SET default_tablespace = '';
 SET default_table_access_method = heap;
+CREATE TABLE sigil.answers (
+    organization_id bytea NOT NULL,
+    key bytea NOT NULL,
+    document bytea NOT NULL,
+    status bigint NOT NULL,
+    body bytea,
+    at bigint NOT NULL
+);
+ALTER TABLE sigil.answers OWNER TO sigil_owner;
 CREATE TABLE sigil.audit (
     organization_id bytea NOT NULL,
     at bigint NOT NULL,
@@ -200,14 +209,15 @@ INSERT INTO sigil.batches OVERRIDING SYSTEM VALUE VALUES (1, '\xc800000000000000
 INSERT INTO sigil.decisions VALUES ('\x01000000000000000000000000000001', '\x01000000000000000000000000000001', '\x00000000000000000000000000000001', '\x01000000000000000000000000000001', '\x4d00000000000000000000000000000000000000000000000000000000000001', '\x01', 1, '\x0101', '\x7472656173757279200020c3a9', 1, 0);
 INSERT INTO sigil.decisions VALUES ('\x65000000000000000000000000000001', '\x01000000000000000000000000000001', '\x00000000000000000000000000000001', '\x65000000000000000000000000000001', NULL, '\x65', 1, '\x6565', '\x', 1, 1);
 INSERT INTO sigil.evidence VALUES ('\x0100000000000000000000000000000000000000000000000000000000000001', '\x73', 't', 'r', 'v', 1764000001000000);
-INSERT INTO sigil.goose_db_version VALUES (1, 0, true, '2026-11-26 02:40:33.933507');
-INSERT INTO sigil.goose_db_version VALUES (2, 1, true, '2026-11-26 02:40:33.958306');
-INSERT INTO sigil.goose_db_version VALUES (3, 2, true, '2026-11-26 02:40:34.016436');
-INSERT INTO sigil.goose_db_version VALUES (4, 3, true, '2026-11-26 02:40:34.10193');
-INSERT INTO sigil.goose_db_version VALUES (5, 4, true, '2026-11-26 02:40:34.14563');
-INSERT INTO sigil.goose_db_version VALUES (6, 5, true, '2026-11-26 02:40:34.18158');
-INSERT INTO sigil.goose_db_version VALUES (7, 6, true, '2026-11-26 02:40:34.197106');
-INSERT INTO sigil.goose_db_version VALUES (8, 7, true, '2026-11-26 02:40:34.265795');
+INSERT INTO sigil.goose_db_version VALUES (1, 0, true, '2026-11-26 02:49:15.295724');
+INSERT INTO sigil.goose_db_version VALUES (2, 1, true, '2026-11-26 02:49:15.302473');
+INSERT INTO sigil.goose_db_version VALUES (3, 2, true, '2026-11-26 02:49:15.314553');
+INSERT INTO sigil.goose_db_version VALUES (4, 3, true, '2026-11-26 02:49:15.324118');
+INSERT INTO sigil.goose_db_version VALUES (5, 4, true, '2026-11-26 02:49:15.333835');
+INSERT INTO sigil.goose_db_version VALUES (6, 5, true, '2026-11-26 02:49:15.345128');
+INSERT INTO sigil.goose_db_version VALUES (7, 6, true, '2026-11-26 02:49:15.348639');
+INSERT INTO sigil.goose_db_version VALUES (8, 7, true, '2026-11-26 02:49:15.359208');
+INSERT INTO sigil.goose_db_version VALUES (9, 8, true, '2026-11-26 02:49:15.362808');
 INSERT INTO sigil.grants VALUES ('\x0200000000000000000000000000000000000000000000000000000000000001', '\x01000000000000000000000000000001', '\x02000000000000000000000000000001', '00000000000000000000000000000002', '\x02', 1764000002000000, 0);
 INSERT INTO sigil.grants VALUES ('\x0100000000000000000000000000000000000000000000000000000000000001', '\x01000000000000000000000000000001', '\x01000000000000000000000000000001', '00000000000000000000000000000001', '\x01', 1764000001000000, 1764000005000000);
 INSERT INTO sigil.organizations VALUES ('\x01000000000000000000000000000001', '\x01', '\x0100000000000000000000000000000000000000000000000000000000000001', '\x0101', 1764000000000000);
@@ -216,7 +226,11 @@ INSERT INTO sigil.unfolded VALUES (1);
 INSERT INTO sigil.wallet_counts VALUES ('\x01000000000000000000000000000001', 0, 1);
 INSERT INTO sigil.wallets VALUES ('\x65000000000000000000000000000001', '\x01000000000000000000000000000001', '\x65', '\x7472656173757279200020c3a9', '\x65000000000000000000000000000001', 1764000101000000, 0, 0);
 SELECT pg_catalog.setval('sigil.batches_id_seq', 1, true);
-SELECT pg_catalog.setval('sigil.goose_db_version_id_seq', 8, true);
+SELECT pg_catalog.setval('sigil.goose_db_version_id_seq', 9, true);
+ALTER TABLE ONLY sigil.answers
+    ADD CONSTRAINT answers_organization_id_document_key UNIQUE (organization_id, document);
+ALTER TABLE ONLY sigil.answers
+    ADD CONSTRAINT answers_pkey PRIMARY KEY (organization_id, key);
 ALTER TABLE ONLY sigil.audit_counts
     ADD CONSTRAINT audit_counts_pkey PRIMARY KEY (organization_id, kind, success);
 ALTER TABLE ONLY sigil.audit
@@ -287,6 +301,7 @@ ALTER TABLE ONLY sigil.revocations
 ALTER TABLE ONLY sigil.wallets
     ADD CONSTRAINT wallets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES sigil.organizations(id);
 GRANT USAGE ON SCHEMA sigil TO sigil_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE sigil.answers TO sigil_app;
 GRANT SELECT,INSERT ON TABLE sigil.audit TO sigil_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE sigil.audit_counts TO sigil_app;
 GRANT SELECT,INSERT ON TABLE sigil.batches TO sigil_app;

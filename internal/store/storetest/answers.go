@@ -1,0 +1,68 @@
+package storetest
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/store"
+)
+
+func answers(t *testing.T, e Engine) {
+	s := e.Open(t)
+	make := func(org, key, document byte, sec int64) *store.Answer {
+		return &store.Answer{Organization: id(org), Key: digest(key), Document: digest(document), At: at(sec)}
+	}
+	claim := func(a *store.Answer, expired int64) *store.Answer {
+		t.Helper()
+		got, err := s.ClaimAnswer(t.Context(), a, at(expired))
+		must(t, err)
+		return got
+	}
+	a := make(1, 1, 1, 10)
+	if got := claim(a, 0); got == nil || got.Document != a.Document || got.Status != 0 || !got.At.Equal(at(10)) {
+		t.Fatalf("claimed: %+v", got)
+	}
+	if got := claim(make(1, 1, 2, 11), 0); got == nil || got.Document != a.Document {
+		t.Errorf("another document under the key: %+v", got)
+	}
+	if got := claim(make(1, 2, 1, 11), 0); got != nil {
+		t.Errorf("a second key of the document: %+v", got)
+	}
+	if got := claim(make(2, 1, 2, 11), 0); got == nil || got.Document != digest(2) {
+		t.Errorf("the same key of another organisation: %+v", got)
+	}
+	// The first answer stands, whoever is first.
+	var group sync.WaitGroup
+	bodies := [8][]byte{}
+	for i := range bodies {
+		group.Go(func() {
+			b := *a
+			b.Status, b.Body = 200+i, []byte{byte(i)}
+			got, err := s.PutAnswer(t.Context(), &b)
+			if err != nil || got == nil || got.Status != 200+int(got.Body[0]) {
+				t.Errorf("%+v %v", got, err)
+				return
+			}
+			bodies[i] = got.Body
+		})
+	}
+	group.Wait()
+	s = e.Reopen(t, s)
+	got := claim(make(1, 1, 1, 12), 0)
+	for _, b := range bodies {
+		if !bytes.Equal(b, got.Body) {
+			t.Errorf("answered %v, stands %v", b, got.Body)
+		}
+	}
+	if got, err := s.PutAnswer(t.Context(), make(1, 9, 1, 12)); err != nil || got != nil {
+		t.Errorf("an answer that nobody claimed: %+v %v", got, err)
+	}
+	// Later, key and document are free again.
+	if got := claim(make(1, 1, 3, 99), 11); got == nil || got.Document != digest(3) || got.Status != 0 || got.Body != nil {
+		t.Errorf("after it expired: %+v", got)
+	}
+	if got := claim(make(1, 2, 1, 99), 11); got == nil || got.Document != digest(1) {
+		t.Errorf("after it expired: %+v", got)
+	}
+}
