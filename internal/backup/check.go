@@ -40,7 +40,7 @@ type Organization struct {
 // checker verifies a database, inside one transaction.
 type checker struct {
 	ctx    context.Context
-	r      sqlrows.Reader
+	r      sqlrows.SQL
 	rows   *sqlrows.Rows
 	opt    *Options
 	report Report
@@ -62,8 +62,8 @@ type owner struct {
 //
 // Attestation tokens are left to clients and auditors: what they accept is
 // theirs to say, and each of them checks.
-func check(ctx context.Context, r sqlrows.Reader, opt *Options) (*Report, error) {
-	c := &checker{ctx: ctx, r: r, rows: sqlrows.New(r, nil, func(err error) error { return err }, func(text string) any { return []byte(text) }), opt: opt,
+func check(ctx context.Context, r sqlrows.SQL, opt *Options) (*Report, error) {
+	c := &checker{ctx: ctx, r: r, rows: sqlrows.New(func(sqlrows.Scope) sqlrows.Reader { return sqlrows.Unscoped{SQL: r} }, nil, func(err error) error { return err }, func(text string) any { return []byte(text) }), opt: opt,
 		owners: map[canon.UUID]*owner{}, instances: map[[32]byte][32]byte{}}
 	for _, step := range []func() error{c.evidence, c.organizations, c.grants, c.revocations, c.wallets, c.batches, c.ledgers, c.nothingLeft} {
 		if err := step(); err != nil {

@@ -125,7 +125,7 @@ func (w *writer) json(v any) {
 
 // dump writes all tables as the reader sees them: in one transaction, if it is
 // to be of one moment.
-func dump(ctx context.Context, from sqlrows.Reader, to io.Writer, h header, opt *Options) (*Manifest, error) {
+func dump(ctx context.Context, from sqlrows.SQL, to io.Writer, h header, opt *Options) (*Manifest, error) {
 	if err := checkCatalog(ctx, from, h.Engine); err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func dump(ctx context.Context, from sqlrows.Reader, to io.Writer, h header, opt 
 	return m, nil
 }
 
-func (w *writer) table(ctx context.Context, from sqlrows.Reader, t *table, opt *Options) (n uint64, err error) {
+func (w *writer) table(ctx context.Context, from sqlrows.SQL, t *table, opt *Options) (n uint64, err error) {
 	rows, err := from.QueryContext(ctx, t.selectAll())
 	if err != nil {
 		return 0, err

@@ -92,7 +92,7 @@ func (t *table) selectAll() string {
 }
 
 // checkCatalog requires that the database has just what a backup holds.
-func checkCatalog(ctx context.Context, r sqlrows.Reader, engine string) error {
+func checkCatalog(ctx context.Context, r sqlrows.SQL, engine string) error {
 	query := `SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'`
 	if engine == enginePostgres {
 		query = `SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -243,7 +243,7 @@ func (l *tableLayout) decode(row []byte) ([]any, error) {
 // loader inserts rows, many with one statement.
 type loader struct {
 	ctx    context.Context
-	tx     sqlrows.Tx
+	tx     sqlrows.SQL
 	engine string
 	opt    *Options
 
@@ -260,7 +260,7 @@ const (
 	maxSize     = 4 << 20
 )
 
-func load(ctx context.Context, from io.Reader, tx sqlrows.Tx, engine string, opt *Options) (*Manifest, error) {
+func load(ctx context.Context, from io.Reader, tx sqlrows.SQL, engine string, opt *Options) (*Manifest, error) {
 	return read(&counted{ctx: ctx, r: from, opt: &Options{}}, &loader{ctx: ctx, tx: tx, engine: engine, opt: opt})
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/sqlrows"
@@ -146,26 +145,31 @@ func (s *Store) commitOnce(ctx context.Context, batches []store.CommitBatch, arg
 	defer conn.Release() // closes a connection that is inside a transaction
 	// What earlier statements warned of is theirs.
 	_ = takeWarning(conn.Conn().PgConn())
-	rows, won, err := insert(ctx, conn, batches, args)
+	rows, won, err := s.insert(ctx, conn, batches, args)
 	if err != nil {
 		return nil, false, fmt.Errorf("insert: %w", err)
 	}
-	if out, err = results(ctx, conn, batches, rows, won); err != nil {
+	if out, err = results(ctx, transacting{conn}, batches, rows, won); err != nil {
 		return nil, false, err
 	}
+	return out, true, end(ctx, conn)
+}
+
+// end commits.
+func end(ctx context.Context, conn *pgxpool.Conn) error {
 	tag, err := conn.Exec(ctx, `COMMIT`)
 	if err != nil {
-		return nil, true, fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", err)
 	}
 	if tag.String() != "COMMIT" {
-		return nil, true, errRolledBack
+		return errRolledBack
 	}
-	return out, true, takeWarning(conn.Conn().PgConn())
+	return takeWarning(conn.Conn().PgConn())
 }
 
 // insert begins and inserts in one round trip. It returns the row of each
 // batch, and which decisions are stored.
-func insert(ctx context.Context, conn *pgxpool.Conn, batches []store.CommitBatch, args []any) ([]int64, map[place]bool, error) {
+func (s *Store) insert(ctx context.Context, conn *pgxpool.Conn, batches []store.CommitBatch, args []any) ([]int64, map[place]bool, error) {
 	type key struct {
 		instance [32]byte
 		number   uint64
@@ -177,6 +181,7 @@ func insert(ctx context.Context, conn *pgxpool.Conn, batches []store.CommitBatch
 	rows, won := make([]int64, len(batches)), map[place]bool{}
 	b := &pgx.Batch{}
 	b.Queue(begin)
+	s.queueScope(b, sqlrows.Every)
 	b.Queue(insertAll, args...).Query(func(list pgx.Rows) error {
 		var instance []byte
 		var number, row int64
@@ -193,13 +198,9 @@ func insert(ctx context.Context, conn *pgxpool.Conn, batches []store.CommitBatch
 	return rows, won, conn.SendBatch(ctx, b).Close()
 }
 
-type querier interface {
-	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
-}
-
 // results says what became of each decision, and finds the winners of those
 // that lost.
-func results(ctx context.Context, q querier, batches []store.CommitBatch, rows []int64, won map[place]bool) ([][]store.Commit, error) {
+func results(ctx context.Context, q sqlrows.Reader, batches []store.CommitBatch, rows []int64, won map[place]bool) ([][]store.Commit, error) {
 	out := make([][]store.Commit, len(batches))
 	for i := range batches {
 		out[i] = make([]store.Commit, len(batches[i].Decisions))
@@ -219,10 +220,10 @@ func results(ctx context.Context, q querier, batches []store.CommitBatch, rows [
 	return out, nil
 }
 
-func winner(ctx context.Context, q querier, d *store.Decision) (*store.Decision, error) {
-	w, err := sqlrows.ScanDecision(q.QueryRow(ctx, sqlrows.ByRequest, d.RequestID[:], sqlrows.KeyColumn(d.KeyID)))
+func winner(ctx context.Context, q sqlrows.Reader, d *store.Decision) (*store.Decision, error) {
+	w, err := sqlrows.ScanDecision(q.QueryRowContext(ctx, sqlrows.ByRequest, d.RequestID[:], sqlrows.KeyColumn(d.KeyID)))
 	if errors.Is(err, sql.ErrNoRows) && d.Idempotency != [32]byte{} {
-		w, err = sqlrows.ScanDecision(q.QueryRow(ctx, sqlrows.ByIdempotency, d.Idempotency[:], sqlrows.KeyColumn(d.KeyID)))
+		w, err = sqlrows.ScanDecision(q.QueryRowContext(ctx, sqlrows.ByIdempotency, d.Idempotency[:], sqlrows.KeyColumn(d.KeyID)))
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotFound
@@ -234,12 +235,13 @@ func winner(ctx context.Context, q querier, d *store.Decision) (*store.Decision,
 // together or not at all, and only their own transaction has their bytes; nil
 // says that it didn't happen.
 func (s *Store) committed(ctx context.Context, batches []store.CommitBatch) ([][]store.Commit, error) {
+	every := s.reader(sqlrows.Every)
 	rows := make([]int64, len(batches))
 	var ids [][]byte
 	for i := range batches {
 		b := &batches[i].Batch
 		var signed []byte
-		err := s.pool.QueryRow(ctx, `SELECT id, signed FROM batches WHERE instance = $1 AND number = $2`, b.Instance[:], int64(b.Number)).Scan(&rows[i], &signed)
+		err := every.QueryRowContext(ctx, `SELECT id, signed FROM batches WHERE instance = $1 AND number = $2`, b.Instance[:], int64(b.Number)).Scan(&rows[i], &signed)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && !bytes.Equal(signed, b.Signed) {
 			return nil, nil
 		}
@@ -250,16 +252,23 @@ func (s *Store) committed(ctx context.Context, batches []store.CommitBatch) ([][
 			ids = append(ids, batches[i].Decisions[j].ID[:])
 		}
 	}
-	list, err := s.pool.Query(ctx, `SELECT batch, idx FROM decisions WHERE id = ANY($1::bytea[])`, ids)
+	list, err := every.QueryContext(ctx, `SELECT batch, idx FROM decisions WHERE id = ANY($1::bytea[])`, ids)
 	if err != nil {
 		return nil, err
 	}
+	defer list.Close()
 	won := map[place]bool{}
-	var p place
-	if _, err := pgx.ForEachRow(list, []any{&p.row, &p.index}, func() error { won[p] = true; return nil }); err != nil {
+	for list.Next() {
+		var p place
+		if err := list.Scan(&p.row, &p.index); err != nil {
+			return nil, err
+		}
+		won[p] = true
+	}
+	if err := errors.Join(list.Err(), list.Close()); err != nil {
 		return nil, err
 	}
-	return results(ctx, s.pool, batches, rows, won)
+	return results(ctx, every, batches, rows, won)
 }
 
 // mark writes to the log and nowhere else: the commit after it waits for the
@@ -268,39 +277,32 @@ const mark = `SELECT pg_logical_emit_message(true, 'sigil', '')`
 
 // flush returns when everything that is visible is as durable as a commit.
 func (s *Store) flush(ctx context.Context) error {
-	_, err := s.writeOnce(ctx, func(context.Context, sqlrows.Tx) error { return nil })
+	_, err := s.writeOnce(ctx, sqlrows.Write{Do: func(context.Context, sqlrows.Tx) error { return nil }})
 	return err
 }
 
 // write runs one transaction of sqlrows.
 func (s *Store) write(ctx context.Context, w sqlrows.Write) error {
-	return s.retry(ctx, func(ctx context.Context) (bool, error) { return s.writeOnce(ctx, w.Do) }, w.Stands)
+	return s.retry(ctx, func(ctx context.Context) (bool, error) { return s.writeOnce(ctx, w) }, w.Stands)
 }
 
-func (s *Store) writeOnce(ctx context.Context, do func(context.Context, sqlrows.Tx) error) (committing bool, err error) {
-	conn, err := s.db.Conn(ctx)
+func (s *Store) writeOnce(ctx context.Context, w sqlrows.Write) (committing bool, err error) {
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer conn.Close()
-	warning := func() error {
-		return conn.Raw(func(driver any) error { return takeWarning(driver.(*stdlib.Conn).Conn().PgConn()) })
-	}
-	_ = warning() // what earlier statements warned of is theirs
-	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return false, err
-	}
-	err = do(ctx, tx)
+	defer conn.Release()
+	_ = takeWarning(conn.Conn().PgConn())
+	err = s.begin(ctx, conn, w.Scope)
 	if err == nil {
-		_, err = tx.ExecContext(ctx, mark)
+		err = w.Do(ctx, transacting{conn})
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, mark)
 	}
 	if err != nil {
-		_ = tx.Rollback() // the first error is the one to report
+		_, _ = conn.Exec(ctx, `ROLLBACK`) // the first error is the one to report
 		return false, err
 	}
-	if err := tx.Commit(); err != nil {
-		return true, err
-	}
-	return true, warning()
+	return true, end(ctx, conn)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
 // Config says where the database is and how long to try.
@@ -57,6 +59,7 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	c.OnNotice = noteWarning
 	c.RuntimeParams["search_path"] = schema
+	c.RuntimeParams[scopeSetting] = string(sqlrows.Nobody) // whatever the DSN or the role says
 	c.RuntimeParams["default_transaction_isolation"] = "read committed"
 	for name, value := range map[string]string{
 		"application_name": "sigil", "synchronous_commit": "on", "statement_timeout": "8s", "lock_timeout": "5s",

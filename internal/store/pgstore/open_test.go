@@ -64,7 +64,7 @@ func TestOnOneServer(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"deadlock_timeout=20ms"}})
 	for name, f := range map[string]func(*testing.T, *pgtest.Server){
 		"Migrations": migrations, "LeastPrivilege": leastPrivilege, "Replicas": replicas, "Cuts": cuts,
-		"Deadlock": deadlock, "Budgets": budgets,
+		"Deadlock": deadlock, "Budgets": budgets, "SecondFence": secondFence, "EveryTable": everyTable, "ScopesEnd": scopesEnd, "ScopeOfOthers": scopeOfOthers,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, server) })
 	}
@@ -117,6 +117,20 @@ func migrations(t *testing.T, server *pgtest.Server) {
 		t.Fatalf("a row from before: %+v %v", o, err)
 	}
 
+	// A control plane of before row security is still connected: it would find
+	// no rows, and no revocations.
+	before := database(server)
+	must(t, pgstore.MigrateTo(ctx, server.DSN("sigil_owner", before), 6))
+	old, err := pgx.Connect(ctx, server.DSN("sigil_app", before)+"&application_name=sigil")
+	must(t, err)
+	if _, err := pgstore.Migrate(ctx, server.DSN("sigil_owner", before)); err == nil || !strings.Contains(err.Error(), "stop them first") {
+		t.Errorf("migrated under a control plane: %v", err)
+	}
+	must(t, old.Close(ctx))
+	if _, err := pgstore.Migrate(ctx, server.DSN("sigil_owner", before)); err != nil {
+		t.Error(err)
+	}
+
 	// A newer program's.
 	server.Exec(half, `INSERT INTO sigil.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	refused(t, pgstore.Config{DSN: server.DSN("sigil_app", half)}, "version 99, made by a newer program")
@@ -149,7 +163,9 @@ func leastPrivilege(t *testing.T, server *pgtest.Server) {
 	// grow in place; and some columns of grants and wallets are for people.
 	mayDelete := []string{"unfolded", "unaddressed", "unaudited", "answers"}
 	mayUpdate := []string{"grants", "ledgers", "ledger_tiles", "key_uses", "audit_counts", "rate_budgets", "answers"}
-	statements = append(statements, `UPDATE wallets SET record = record`, `UPDATE wallets SET organization_id = organization_id`)
+	statements = append(statements, `UPDATE wallets SET record = record`, `UPDATE wallets SET organization_id = organization_id`,
+		`ALTER TABLE wallets DISABLE ROW LEVEL SECURITY`, `ALTER POLICY scope ON wallets USING (true)`, `DROP POLICY scope ON wallets`,
+		`CREATE OR REPLACE FUNCTION scope_every() RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
 	for _, table := range tables {
 		statements = append(statements, `TRUNCATE `+table, `DROP TABLE `+table, `ALTER TABLE `+table+` ADD COLUMN more INT`, `CREATE INDEX more ON `+table+` ((1))`)
 		if !slices.Contains(mayDelete, table) {

@@ -9,6 +9,10 @@
 // mark a grant as revoked; it can't change or delete what was stored, but for
 // the ledgers' heads and tiles, which follow from it.
 //
+// Organisations: row security is a second fence behind the conditions of the
+// queries. Each statement sees the rows of whom it names, see sqlrows.Scope,
+// and of nobody where it names none.
+//
 // What it can't see: rows of a commit whose wait for the standby was cut short
 // are visible to readers before they are replicated. Such a commit isn't
 // acknowledged, but a fail-over may lose rows that somebody has read.
@@ -48,10 +52,10 @@ type Store struct {
 	*sqlrows.Rows
 
 	pool     *pgxpool.Pool
-	db       *sql.DB // the same connections, for sqlrows
 	patience time.Duration
 	attempt  time.Duration
 	careless bool // takes an unknown outcome for none: a canary of tests
+	lasting  bool // leaves scopes on connections: another
 }
 
 // Open connects. The database must have been migrated to just this version,
@@ -70,14 +74,14 @@ func open(ctx context.Context, c Config, cfg *pgxpool.Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{pool: pool, db: stdlib.OpenDBFromPool(pool), patience: c.Patience, attempt: c.Attempt}
+	s := &Store{pool: pool, patience: c.Patience, attempt: c.Attempt}
 	if s.patience == 0 {
 		s.patience = 15 * time.Second
 	}
 	if s.attempt == 0 {
 		s.attempt = 10 * time.Second
 	}
-	s.Rows = sqlrows.New(s.db, s.write, fault, func(text string) any { return []byte(text) })
+	s.Rows = sqlrows.New(s.reader, s.write, fault, func(text string) any { return []byte(text) })
 	err = s.checkVersion(ctx)
 	if err == nil {
 		err = s.checkRole(ctx)
@@ -89,7 +93,9 @@ func open(ctx context.Context, c Config, cfg *pgxpool.Config) (*Store, error) {
 }
 
 func (s *Store) checkVersion(ctx context.Context) error {
-	p, err := provider(s.db)
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer db.Close()
+	p, err := provider(db)
 	if err != nil {
 		return err
 	}
@@ -115,30 +121,30 @@ func newer(has, newest int64) error {
 	return fmt.Errorf("the database has version %d, made by a newer program; this one knows up to %d", has, newest)
 }
 
-// checkRole refuses a role that could rewrite history. The ledgers' heads and
+// checkRole refuses a role that could rewrite history, or whom row security
+// doesn't hold. The ledgers' heads and
 // tiles grow in place; they follow from the decisions and are signed besides.
 // When keys were used last, how many events there are, and how much somebody may
 // ask, is nobody's evidence.
 func (s *Store) checkRole(ctx context.Context) error {
-	var can bool
+	var can, free bool
 	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid,
-			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets', 'answers') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END))
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can)
+			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets', 'answers') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END)),
+			bool_or(NOT row_security_active(c.oid) AND c.relname NOT IN `+unfenced+`)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can, &free)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the role's privileges: %w", err)
 	case can:
 		return errors.New("the database role may change or delete what is stored: connect as sigil_app, or a member of it (`sigil database roles`)")
+	case free:
+		return errors.New("row security doesn't hold the database role: it has BYPASSRLS, or a table's row security was disabled")
 	}
 	return nil
 }
 
 // Close closes all connections.
-func (s *Store) Close() error {
-	err := s.db.Close()
-	s.pool.Close()
-	return err
-}
+func (s *Store) Close() error { s.pool.Close(); return nil }
 
 // Ready implements store.Store: a server answers, and takes writes.
 func (s *Store) Ready(ctx context.Context) error {
@@ -177,6 +183,8 @@ func Migrate(ctx context.Context, dsn string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	// Rows that a migration adds follow from those of every organisation.
+	cfg.ConnConfig.RuntimeParams[scopeSetting] = string(sqlrows.Every)
 	// An index over a large table takes its time.
 	if !strings.Contains(dsn, "statement_timeout") {
 		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"

@@ -5,15 +5,16 @@
 --
 -- sigil_owner owns the tables and runs `sigil database migrate`, nothing else.
 -- sigil_app is what `sigil serve` runs as: it reads and adds rows, and marks a
--- grant as revoked. It can't change or delete what was stored. Passwords,
+-- grant as revoked. It can't change or delete what was stored, and sees rows of
+-- the organisation alone that its transaction names. Passwords,
 -- certificates or memberships (GRANT sigil_app TO …) are yours to add.
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sigil_owner') THEN
-    CREATE ROLE sigil_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+    CREATE ROLE sigil_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
   END IF;
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sigil_app') THEN
-    CREATE ROLE sigil_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+    CREATE ROLE sigil_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
   END IF;
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO sigil_owner, sigil_app', current_database());

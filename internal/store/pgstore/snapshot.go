@@ -11,9 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
-// single opens the database for one long transaction.
+// single opens the database for one long transaction over all there is.
 func single(dsn string) (*sql.DB, error) {
 	cfg, err := parse(dsn)
 	if err != nil {
@@ -21,6 +22,7 @@ func single(dsn string) (*sql.DB, error) {
 	}
 	c := cfg.ConnConfig
 	c.RuntimeParams["statement_timeout"], c.RuntimeParams["idle_in_transaction_session_timeout"] = "0", "0"
+	c.RuntimeParams[scopeSetting] = string(sqlrows.Every)
 	db := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(checkServer))
 	db.SetMaxOpenConns(1)
 	return db, nil

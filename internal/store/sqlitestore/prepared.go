@@ -34,7 +34,7 @@ func (s *statements) prepare(ctx context.Context, w *sql.DB) error {
 	return nil
 }
 
-// prepared is a sqlrows.Reader that has the hot queries prepared.
+// prepared is a pool that has the hot queries prepared.
 type prepared struct {
 	*sql.DB
 	stmt map[string]*sql.Stmt // not written after newPrepared
@@ -52,7 +52,7 @@ func newPrepared(ctx context.Context, db *sql.DB) (*prepared, error) {
 	return p, nil
 }
 
-// QueryRowContext implements sqlrows.Reader.
+// QueryRowContext implements sqlrows.SQL.
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := p.stmt[query]; stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)

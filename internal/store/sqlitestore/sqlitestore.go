@@ -79,7 +79,8 @@ func (s *Store) open(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	s.Rows = sqlrows.New(read, s.write, mapError, func(text string) any { return text })
+	all := sqlrows.Unscoped{SQL: read} // one fence: the conditions of the queries
+	s.Rows = sqlrows.New(func(sqlrows.Scope) sqlrows.Reader { return all }, s.write, mapError, func(text string) any { return text })
 	return nil
 }
 
@@ -162,7 +163,7 @@ func mapError(err error) error {
 // write runs w in one transaction. An error of the commit itself means that
 // the outcome is unknown.
 func (s *Store) write(ctx context.Context, w sqlrows.Write) error {
-	return s.transact(ctx, func(tx *sql.Tx) error { return w.Do(ctx, tx) })
+	return s.transact(ctx, func(tx *sql.Tx) error { return w.Do(ctx, sqlrows.Unscoped{SQL: tx}) })
 }
 
 func (s *Store) transact(ctx context.Context, f func(tx *sql.Tx) error) error {

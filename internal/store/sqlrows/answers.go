@@ -11,7 +11,7 @@ import (
 
 // ClaimAnswer implements store.Store.
 func (r *Rows) ClaimAnswer(ctx context.Context, a *store.Answer, expired time.Time) (stands *store.Answer, err error) {
-	err = r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	err = r.write(ctx, Write{Scope: One(a.Organization), Do: func(ctx context.Context, tx Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM answers WHERE organization_id = $1 AND at < $2`, a.Organization[:], Micros(expired)); err != nil {
 			return err
 		}
@@ -27,7 +27,7 @@ func (r *Rows) ClaimAnswer(ctx context.Context, a *store.Answer, expired time.Ti
 
 // PutAnswer implements store.Store.
 func (r *Rows) PutAnswer(ctx context.Context, a *store.Answer) (stands *store.Answer, err error) {
-	err = r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	err = r.write(ctx, Write{Scope: One(a.Organization), Do: func(ctx context.Context, tx Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE answers SET status = $1, body = $2 WHERE organization_id = $3 AND key = $4 AND document = $5 AND status = 0`,
 			a.Status, a.Body, a.Organization[:], a.Key[:], a.Document[:])
 		if err == nil {

@@ -118,11 +118,11 @@ func event(l *receipt.Leaf, keyID string) store.Event {
 // AuditOlder implements store.Store.
 func (r *Rows) AuditOlder(ctx context.Context, limit int) (int, error) {
 	scan := func(row Scanner) (*int64, error) { var v int64; err := row.Scan(&v); return &v, err }
-	batches, err := collect(ctx, r, scan, `SELECT batch FROM unaudited ORDER BY batch DESC LIMIT $1`, limit)
+	batches, err := collect(ctx, r, Every, scan, `SELECT batch FROM unaudited ORDER BY batch DESC LIMIT $1`, limit)
 	if err != nil || len(batches) == 0 {
 		return 0, err
 	}
-	return len(batches), r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return len(batches), r.write(ctx, Write{Scope: Every, Do: func(ctx context.Context, tx Tx) error {
 		for _, b := range batches {
 			if err := once(tx.ExecContext(ctx, `DELETE FROM unaudited WHERE batch = $1`, b)); err != nil {
 				return err
@@ -176,11 +176,11 @@ func (r *Rows) Events(ctx context.Context, org canon.UUID, f store.EventFilter, 
 	if !f.Until.IsZero() {
 		w.add(`at < ?`, Micros(f.Until))
 	}
-	total, err := r.count(ctx, `SELECT `+count+` FROM `+table, w)
+	total, err := r.count(ctx, One(org), `SELECT `+count+` FROM `+table, w)
 	if err != nil {
 		return nil, 0, err
 	}
 	bounds := w.page(p)
-	items, err := collect(ctx, r, scanEvent, `SELECT `+eventColumns+` FROM audit WHERE `+w.String()+` ORDER BY at DESC, id DESC, kind DESC`+bounds, w.args...)
+	items, err := collect(ctx, r, One(org), scanEvent, `SELECT `+eventColumns+` FROM audit WHERE `+w.String()+` ORDER BY at DESC, id DESC, kind DESC`+bounds, w.args...)
 	return items, total, err
 }

@@ -16,6 +16,7 @@ import (
 // CreateOrganization implements store.Store.
 func (r *Rows) CreateOrganization(ctx context.Context, o *store.Organization) error {
 	return r.write(ctx, Write{
+		Scope: One(o.ID),
 		Do: func(ctx context.Context, tx Tx) error {
 			_, err := tx.ExecContext(ctx, `INSERT INTO organizations (id, genesis, digest, state, created) VALUES ($1, $2, $3, $4, $5)`,
 				o.ID[:], o.Genesis, o.Digest[:], o.State, Micros(o.Created))
@@ -43,7 +44,7 @@ func (r *Rows) Organization(ctx context.Context, id canon.UUID) (*store.Organiza
 	o := &store.Organization{ID: id}
 	var digest []byte
 	var created int64
-	row := r.read.QueryRowContext(ctx, `SELECT genesis, digest, state, created FROM organizations WHERE id = $1`, id[:])
+	row := r.read(One(id)).QueryRowContext(ctx, `SELECT genesis, digest, state, created FROM organizations WHERE id = $1`, id[:])
 	if err := row.Scan(&o.Genesis, &digest, &o.State, &created); err != nil {
 		return nil, r.failed(err)
 	}
@@ -55,6 +56,7 @@ func (r *Rows) Organization(ctx context.Context, id canon.UUID) (*store.Organiza
 // CreateGrant implements store.Store.
 func (r *Rows) CreateGrant(ctx context.Context, g *store.Grant) error {
 	return r.write(ctx, Write{
+		Scope: One(g.Organization),
 		Do: func(ctx context.Context, tx Tx) error {
 			_, err := tx.ExecContext(ctx, `INSERT INTO grants (digest, organization_id, id, key_id, envelope, created) VALUES ($1, $2, $3, $4, $5, $6)`,
 				g.Digest[:], g.Organization[:], g.ID[:], g.KeyID, g.Envelope, Micros(g.Created))
@@ -85,7 +87,7 @@ func scanGrant(row Scanner) (*store.Grant, error) {
 
 // GrantByKeyID implements store.Store.
 func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, error) {
-	g, err := scanGrant(r.read.QueryRowContext(ctx, grantByKeyID, keyID))
+	g, err := scanGrant(r.read(Key(keyID)).QueryRowContext(ctx, grantByKeyID, keyID))
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -96,14 +98,14 @@ func (r *Rows) GrantByKeyID(ctx context.Context, keyID string) (*store.Grant, er
 func (r *Rows) Grants(ctx context.Context, org canon.UUID, p store.Page) ([]store.Grant, int, error) {
 	w := &where{}
 	w.add(`organization_id = ?`, org[:])
-	return pageOf(ctx, r, `grants`, `organization_id, id, key_id, digest, envelope, created, revoked, COALESCE((SELECT used FROM key_uses u WHERE u.key_id = grants.key_id), 0)`, w, `created, id`, p, scanGrant)
+	return pageOf(ctx, r, One(org), `grants`, `organization_id, id, key_id, digest, envelope, created, revoked, COALESCE((SELECT used FROM key_uses u WHERE u.key_id = grants.key_id), 0)`, w, `created, id`, p, scanGrant)
 }
 
 // PutUses implements store.Store.
 func (r *Rows) PutUses(ctx context.Context, uses map[string]time.Time) error {
 	// In one order everywhere, so that two don't wait for each other.
 	keys := slices.Sorted(maps.Keys(uses))
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: Every, Do: func(ctx context.Context, tx Tx) error {
 		for _, k := range keys {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO key_uses (key_id, used) VALUES ($1, $2)
 				ON CONFLICT (key_id) DO UPDATE SET used = excluded.used WHERE key_uses.used < excluded.used`, k, Micros(uses[k])); err != nil {
@@ -116,7 +118,7 @@ func (r *Rows) PutUses(ctx context.Context, uses map[string]time.Time) error {
 
 // Revoke implements store.Store.
 func (r *Rows) Revoke(ctx context.Context, v *store.Revocation) error {
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: One(v.Organization), Do: func(ctx context.Context, tx Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE grants SET revoked = $1 WHERE digest = $2 AND organization_id = $3 AND revoked = 0`,
 			Micros(v.At), v.Grant[:], v.Organization[:])
 		if err != nil {
@@ -147,7 +149,7 @@ func (r *Rows) Revoke(ctx context.Context, v *store.Revocation) error {
 
 // Revocations implements store.Store.
 func (r *Rows) Revocations(ctx context.Context) ([]store.Revocation, error) {
-	rows, err := r.read.QueryContext(ctx, `SELECT grant_digest, organization_id, envelope, at FROM revocations ORDER BY at`)
+	rows, err := r.read(Every).QueryContext(ctx, `SELECT grant_digest, organization_id, envelope, at FROM revocations ORDER BY at`)
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -173,7 +175,7 @@ func (r *Rows) Revocations(ctx context.Context) ([]store.Revocation, error) {
 // CountRevocations implements store.Store.
 func (r *Rows) CountRevocations(ctx context.Context) (int, error) {
 	var n int
-	if err := r.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM revocations`).Scan(&n); err != nil {
+	if err := r.read(Every).QueryRowContext(ctx, `SELECT COUNT(*) FROM revocations`).Scan(&n); err != nil {
 		return 0, r.failed(err)
 	}
 	return n, nil
@@ -181,7 +183,7 @@ func (r *Rows) CountRevocations(ctx context.Context) (int, error) {
 
 // PutEvidence implements store.Store.
 func (r *Rows) PutEvidence(ctx context.Context, e *store.Evidence) error {
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: Nobody, Do: func(ctx context.Context, tx Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO evidence (id, statement, token, release_digest, version, stored) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 			e.ID[:], e.Statement, e.Token, e.Release, e.Version, Micros(e.Stored))
 		return err
@@ -192,7 +194,7 @@ func (r *Rows) PutEvidence(ctx context.Context, e *store.Evidence) error {
 func (r *Rows) Evidence(ctx context.Context, id [32]byte) (*store.Evidence, error) {
 	e := &store.Evidence{ID: id}
 	var stored int64
-	row := r.read.QueryRowContext(ctx, `SELECT statement, token, release_digest, version, stored FROM evidence WHERE id = $1`, id[:])
+	row := r.read(Nobody).QueryRowContext(ctx, `SELECT statement, token, release_digest, version, stored FROM evidence WHERE id = $1`, id[:])
 	if err := row.Scan(&e.Statement, &e.Token, &e.Release, &e.Version, &stored); err != nil {
 		return nil, r.failed(err)
 	}

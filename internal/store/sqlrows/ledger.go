@@ -9,8 +9,8 @@ import (
 )
 
 // collect reads all rows of a query.
-func collect[T any](ctx context.Context, r *Rows, scan func(Scanner) (*T, error), query string, args ...any) ([]T, error) {
-	rows, err := r.read.QueryContext(ctx, query, args...)
+func collect[T any](ctx context.Context, r *Rows, scope Scope, scan func(Scanner) (*T, error), query string, args ...any) ([]T, error) {
+	rows, err := r.read(scope).QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -32,17 +32,18 @@ func collect[T any](ctx context.Context, r *Rows, scan func(Scanner) (*T, error)
 // Unfolded implements store.Store.
 func (r *Rows) Unfolded(ctx context.Context, limit int) ([]int64, error) {
 	scan := func(row Scanner) (*int64, error) { var v int64; err := row.Scan(&v); return &v, err }
-	return collect(ctx, r, scan, `SELECT batch FROM unfolded ORDER BY batch LIMIT $1`, limit)
+	return collect(ctx, r, Every, scan, `SELECT batch FROM unfolded ORDER BY batch LIMIT $1`, limit)
 }
 
 // DecisionsOf implements store.Store.
 func (r *Rows) DecisionsOf(ctx context.Context, batch int64) ([]store.Decision, error) {
-	return collect(ctx, r, ScanDecision, `SELECT `+DecisionColumns+` FROM decisions WHERE batch = $1 ORDER BY idx`, batch)
+	return collect(ctx, r, Every, ScanDecision, `SELECT `+DecisionColumns+` FROM decisions WHERE batch = $1 ORDER BY idx`, batch)
 }
 
 // Fold implements store.Store.
 func (r *Rows) Fold(ctx context.Context, batches []int64, ledgers []store.Growth) error {
 	return r.write(ctx, Write{
+		Scope: Every,
 		Do: func(ctx context.Context, tx Tx) error {
 			for _, b := range batches {
 				if err := once(tx.ExecContext(ctx, `DELETE FROM unfolded WHERE batch = $1`, b)); err != nil {
@@ -125,7 +126,7 @@ func scanLedger(row Scanner) (*store.Ledger, error) {
 
 // Ledger implements store.Store.
 func (r *Rows) Ledger(ctx context.Context, org canon.UUID) (*store.Ledger, error) {
-	l, err := scanLedger(r.read.QueryRowContext(ctx, `SELECT `+ledgerColumns+` FROM ledgers WHERE organization_id = $1`, org[:]))
+	l, err := scanLedger(r.read(One(org)).QueryRowContext(ctx, `SELECT `+ledgerColumns+` FROM ledgers WHERE organization_id = $1`, org[:]))
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -134,12 +135,12 @@ func (r *Rows) Ledger(ctx context.Context, org canon.UUID) (*store.Ledger, error
 
 // Unnoted implements store.Store.
 func (r *Rows) Unnoted(ctx context.Context, limit int) ([]store.Ledger, error) {
-	return collect(ctx, r, scanLedger, `SELECT `+ledgerColumns+` FROM ledgers WHERE size > noted ORDER BY organization_id LIMIT $1`, limit)
+	return collect(ctx, r, Every, scanLedger, `SELECT `+ledgerColumns+` FROM ledgers WHERE size > noted ORDER BY organization_id LIMIT $1`, limit)
 }
 
 // PutNote implements store.Store.
 func (r *Rows) PutNote(ctx context.Context, org canon.UUID, size uint64, note string) error {
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: One(org), Do: func(ctx context.Context, tx Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ledgers SET note = $1, noted = $2 WHERE organization_id = $3 AND noted < $4 AND size >= $5`,
 			note, int64(size), org[:], int64(size), int64(size))
 		return err
@@ -149,7 +150,7 @@ func (r *Rows) PutNote(ctx context.Context, org canon.UUID, size uint64, note st
 // Tile implements store.Store.
 func (r *Rows) Tile(ctx context.Context, org canon.UUID, level int, index uint64) (*store.Tile, error) {
 	t := &store.Tile{Level: level, Index: index}
-	row := r.read.QueryRowContext(ctx, `SELECT hashes FROM ledger_tiles WHERE organization_id = $1 AND level = $2 AND idx = $3`, org[:], level, int64(index))
+	row := r.read(One(org)).QueryRowContext(ctx, `SELECT hashes FROM ledger_tiles WHERE organization_id = $1 AND level = $2 AND idx = $3`, org[:], level, int64(index))
 	if err := row.Scan(&t.Hashes); err != nil {
 		return nil, r.failed(err)
 	}
@@ -158,14 +159,14 @@ func (r *Rows) Tile(ctx context.Context, org canon.UUID, level int, index uint64
 
 // Entries implements store.Store.
 func (r *Rows) Entries(ctx context.Context, org canon.UUID, from uint64, limit int) ([]store.Decision, error) {
-	return collect(ctx, r, ScanDecision, `SELECT d.id, d.organization_id, d.key_id, d.request_id, d.idempotency, d.leaf, d.result_kind, d.result, d.explanation, d.batch, d.idx
+	return collect(ctx, r, One(org), ScanDecision, `SELECT d.id, d.organization_id, d.key_id, d.request_id, d.idempotency, d.leaf, d.result_kind, d.result, d.explanation, d.batch, d.idx
 		FROM ledger_entries e JOIN decisions d ON d.id = e.receipt WHERE e.organization_id = $1 AND e.idx >= $2 ORDER BY e.idx LIMIT $3`, org[:], int64(from), limit)
 }
 
 // EntryOf implements store.Store.
 func (r *Rows) EntryOf(ctx context.Context, org, receipt canon.UUID) (uint64, error) {
 	var index int64
-	if err := r.read.QueryRowContext(ctx, `SELECT idx FROM ledger_entries WHERE receipt = $1 AND organization_id = $2`, receipt[:], org[:]).Scan(&index); err != nil {
+	if err := r.read(One(org)).QueryRowContext(ctx, `SELECT idx FROM ledger_entries WHERE receipt = $1 AND organization_id = $2`, receipt[:], org[:]).Scan(&index); err != nil {
 		return 0, r.failed(err)
 	}
 	return uint64(index), nil

@@ -18,10 +18,18 @@ import (
 	"github.com/sigilkeys/sigil/internal/store"
 )
 
+// Cursor goes through the rows that a query found.
+type Cursor interface {
+	Scanner
+	Next() bool
+	Err() error
+	Close() error
+}
+
 // Reader reads committed rows.
 type Reader interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (Cursor, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) Scanner
 }
 
 // Tx is a transaction that writes.
@@ -32,6 +40,8 @@ type Tx interface {
 
 // Write is one transaction.
 type Write struct {
+	// Scope is whose rows it reads and writes.
+	Scope Scope
 	// Do writes. An engine may run it again where nothing came of it, or where
 	// nobody knows what did.
 	Do func(ctx context.Context, tx Tx) error
@@ -43,16 +53,17 @@ type Write struct {
 
 // Rows implements the methods of store.Store that engines share.
 type Rows struct {
-	read  Reader
+	read  func(Scope) Reader
 	write func(context.Context, Write) error
 	fault func(error) error
 	text  func(string) any
 }
 
-// New returns the rows behind a reader. write runs one transaction as
-// store.Store demands of writes; fault translates the driver's errors; text
-// gives what callers wrote, such as labels, the type of its columns.
-func New(read Reader, write func(context.Context, Write) error, fault func(error) error, text func(string) any) *Rows {
+// New returns the rows that readers find; read gives one for a scope. write
+// runs one transaction as store.Store demands of writes; fault translates the
+// driver's errors; text gives what callers wrote, such as labels, the type of
+// its columns.
+func New(read func(Scope) Reader, write func(context.Context, Write) error, fault func(error) error, text func(string) any) *Rows {
 	return &Rows{read: read, write: write, fault: fault, text: text}
 }
 
@@ -157,17 +168,17 @@ func (r *Rows) decision(row Scanner) (*store.Decision, error) {
 
 // DecisionByRequest implements store.Store.
 func (r *Rows) DecisionByRequest(ctx context.Context, keyID string, request canon.UUID) (*store.Decision, error) {
-	return r.decision(r.read.QueryRowContext(ctx, ByRequest, request[:], KeyColumn(keyID)))
+	return r.decision(r.read(Key(keyID)).QueryRowContext(ctx, ByRequest, request[:], KeyColumn(keyID)))
 }
 
 // DecisionByIdempotency implements store.Store.
 func (r *Rows) DecisionByIdempotency(ctx context.Context, keyID string, digest [32]byte) (*store.Decision, error) {
-	return r.decision(r.read.QueryRowContext(ctx, ByIdempotency, digest[:], KeyColumn(keyID)))
+	return r.decision(r.read(Key(keyID)).QueryRowContext(ctx, ByIdempotency, digest[:], KeyColumn(keyID)))
 }
 
 // Decision implements store.Store.
 func (r *Rows) Decision(ctx context.Context, org, id canon.UUID) (*store.Decision, error) {
-	return r.decision(r.read.QueryRowContext(ctx, byID, id[:], org[:]))
+	return r.decision(r.read(One(org)).QueryRowContext(ctx, byID, id[:], org[:]))
 }
 
 // Batch implements store.Store.
@@ -175,7 +186,7 @@ func (r *Rows) Batch(ctx context.Context, row int64) (*store.Batch, error) {
 	b := &store.Batch{}
 	var instance, hashes []byte
 	var number int64
-	if err := r.read.QueryRowContext(ctx, batchByRow, row).Scan(&instance, &number, &b.Signed, &hashes); err != nil {
+	if err := r.read(Nobody).QueryRowContext(ctx, batchByRow, row).Scan(&instance, &number, &b.Signed, &hashes); err != nil {
 		return nil, r.failed(err)
 	}
 	copy(b.Instance[:], instance)

@@ -27,7 +27,7 @@ func scanWallet(row Scanner) (*store.Wallet, error) {
 
 // Wallet implements store.Store.
 func (r *Rows) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
-	w, err := scanWallet(r.read.QueryRowContext(ctx, walletByID, id[:], org[:]))
+	w, err := scanWallet(r.read(One(org)).QueryRowContext(ctx, walletByID, id[:], org[:]))
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -104,16 +104,16 @@ func (r *Rows) Wallets(ctx context.Context, org canon.UUID, f store.WalletFilter
 	var err error
 	if f == (store.WalletFilter{Archived: f.Archived}) {
 		// All that are in a state: counted already, by triggers.
-		total, err = r.count(ctx, `SELECT COALESCE(SUM(n), 0) FROM wallet_counts`, w)
+		total, err = r.count(ctx, One(org), `SELECT COALESCE(SUM(n), 0) FROM wallet_counts`, w)
 	} else {
-		total, err = r.count(ctx, `SELECT COUNT(*) FROM wallets`, w)
+		total, err = r.count(ctx, One(org), `SELECT COUNT(*) FROM wallets`, w)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
 	// The index alone finds the page: rows that are skipped aren't read.
 	bounds := w.page(p)
-	items, err := collect(ctx, r, scanWallet, `SELECT `+walletColumns+` FROM wallets WHERE id IN (SELECT id FROM wallets WHERE `+w.String()+
+	items, err := collect(ctx, r, One(org), scanWallet, `SELECT `+walletColumns+` FROM wallets WHERE id IN (SELECT id FROM wallets WHERE `+w.String()+
 		` ORDER BY created, id`+bounds+`) ORDER BY created, id`, w.args...)
 	return items, total, err
 }
@@ -131,7 +131,7 @@ func (r *Rows) walletsByAddress(ctx context.Context, org canon.UUID, f *store.Wa
 		u := UUID(id)
 		return &u, err
 	}
-	ids, err := collect(ctx, r, scan, `SELECT wallet FROM wallet_addresses WHERE organization_id = $1 AND address = $2 LIMIT $3`, org[:], f.Address, maxSharing)
+	ids, err := collect(ctx, r, One(org), scan, `SELECT wallet FROM wallet_addresses WHERE organization_id = $1 AND address = $2 LIMIT $3`, org[:], f.Address, maxSharing)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -161,27 +161,27 @@ func matches(w *store.Wallet, f *store.WalletFilter) bool {
 		strings.HasPrefix(w.Label, f.LabelPrefix) && (f.After.IsZero() || w.Created.After(f.After)) && (f.Before.IsZero() || w.Created.Before(f.Before))
 }
 
-func (r *Rows) count(ctx context.Context, query string, w *where) (n int, err error) {
-	if err := r.read.QueryRowContext(ctx, query+` WHERE `+w.String(), w.args...).Scan(&n); err != nil {
+func (r *Rows) count(ctx context.Context, scope Scope, query string, w *where) (n int, err error) {
+	if err := r.read(scope).QueryRowContext(ctx, query+` WHERE `+w.String(), w.args...).Scan(&n); err != nil {
 		return 0, r.failed(err)
 	}
 	return n, nil
 }
 
 // pageOf reads one page of the rows that a filter leaves, and counts them.
-func pageOf[T any](ctx context.Context, r *Rows, table, columns string, w *where, order string, p store.Page, scan func(Scanner) (*T, error)) ([]T, int, error) {
-	total, err := r.count(ctx, `SELECT COUNT(*) FROM `+table, w)
+func pageOf[T any](ctx context.Context, r *Rows, scope Scope, table, columns string, w *where, order string, p store.Page, scan func(Scanner) (*T, error)) ([]T, int, error) {
+	total, err := r.count(ctx, scope, `SELECT COUNT(*) FROM `+table, w)
 	if err != nil {
 		return nil, 0, err
 	}
 	bounds := w.page(p)
-	items, err := collect(ctx, r, scan, `SELECT `+columns+` FROM `+table+` WHERE `+w.String()+` ORDER BY `+order+bounds, w.args...)
+	items, err := collect(ctx, r, scope, scan, `SELECT `+columns+` FROM `+table+` WHERE `+w.String()+` ORDER BY `+order+bounds, w.args...)
 	return items, total, err
 }
 
 // SetWallet implements store.Store.
 func (r *Rows) SetWallet(ctx context.Context, org, id canon.UUID, c store.WalletChange) error {
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: One(org), Do: func(ctx context.Context, tx Tx) error {
 		if c.Label != nil {
 			if err := found(tx.ExecContext(ctx, `UPDATE wallets SET label = $1 WHERE id = $2 AND organization_id = $3`, r.text(*c.Label), id[:], org[:])); err != nil {
 				return err
@@ -207,12 +207,12 @@ func found(res interface{ RowsAffected() (int64, error) }, err error) error {
 
 // Unaddressed implements store.Store.
 func (r *Rows) Unaddressed(ctx context.Context, limit int) ([]store.Wallet, error) {
-	return collect(ctx, r, scanWallet, `SELECT `+walletColumns+` FROM wallets WHERE id IN (SELECT wallet FROM unaddressed ORDER BY wallet LIMIT $1)`, limit)
+	return collect(ctx, r, Every, scanWallet, `SELECT `+walletColumns+` FROM wallets WHERE id IN (SELECT wallet FROM unaddressed ORDER BY wallet LIMIT $1)`, limit)
 }
 
 // PutAddresses implements store.Store.
 func (r *Rows) PutAddresses(ctx context.Context, wallets []store.Wallet) error {
-	return r.write(ctx, Write{Do: func(ctx context.Context, tx Tx) error {
+	return r.write(ctx, Write{Scope: Every, Do: func(ctx context.Context, tx Tx) error {
 		for i := range wallets {
 			w := &wallets[i]
 			for _, a := range w.Addresses {

@@ -24,6 +24,24 @@ BEGIN
 END;
 $$;
 ALTER FUNCTION sigil.count_wallets() OWNER TO sigil_owner;
+CREATE FUNCTION sigil.scope_every() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+  SELECT COALESCE(current_setting('sigil.organization', true) = 'every', false)
+$$;
+ALTER FUNCTION sigil.scope_every() OWNER TO sigil_owner;
+CREATE FUNCTION sigil.scope_key() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$
+  SELECT CASE WHEN current_setting('sigil.organization', true) ~ '^key:[0-9a-f]{32}$' THEN substr(current_setting('sigil.organization', true), 5) END
+$_$;
+ALTER FUNCTION sigil.scope_key() OWNER TO sigil_owner;
+CREATE FUNCTION sigil.scope_organization() RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$
+  SELECT CASE WHEN current_setting('sigil.organization', true) ~ '^[0-9a-f]{32}$' THEN decode(current_setting('sigil.organization', true), 'hex') END
+$_$;
+ALTER FUNCTION sigil.scope_organization() OWNER TO sigil_owner;
 SET default_tablespace = '';
 SET default_table_access_method = heap;
 CREATE TABLE sigil.answers (
@@ -34,6 +52,7 @@ CREATE TABLE sigil.answers (
     body bytea,
     at bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.answers FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.answers OWNER TO sigil_owner;
 CREATE TABLE sigil.audit (
     organization_id bytea NOT NULL,
@@ -46,6 +65,7 @@ CREATE TABLE sigil.audit (
     network text NOT NULL,
     code text NOT NULL
 );
+ALTER TABLE ONLY sigil.audit FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.audit OWNER TO sigil_owner;
 CREATE TABLE sigil.audit_counts (
     organization_id bytea NOT NULL,
@@ -53,6 +73,7 @@ CREATE TABLE sigil.audit_counts (
     success bigint NOT NULL,
     n bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.audit_counts FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.audit_counts OWNER TO sigil_owner;
 CREATE TABLE sigil.batches (
     id bigint NOT NULL,
@@ -83,6 +104,7 @@ CREATE TABLE sigil.decisions (
     batch bigint NOT NULL,
     idx bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.decisions FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.decisions OWNER TO sigil_owner;
 CREATE TABLE sigil.evidence (
     id bytea NOT NULL,
@@ -117,17 +139,20 @@ CREATE TABLE sigil.grants (
     created bigint NOT NULL,
     revoked bigint DEFAULT 0 NOT NULL
 );
+ALTER TABLE ONLY sigil.grants FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.grants OWNER TO sigil_owner;
 CREATE TABLE sigil.key_uses (
     key_id text NOT NULL,
     used bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.key_uses FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.key_uses OWNER TO sigil_owner;
 CREATE TABLE sigil.ledger_entries (
     organization_id bytea NOT NULL,
     idx bigint NOT NULL,
     receipt bytea NOT NULL
 );
+ALTER TABLE ONLY sigil.ledger_entries FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.ledger_entries OWNER TO sigil_owner;
 CREATE TABLE sigil.ledger_tiles (
     organization_id bytea NOT NULL,
@@ -135,6 +160,7 @@ CREATE TABLE sigil.ledger_tiles (
     idx bigint NOT NULL,
     hashes bytea NOT NULL
 );
+ALTER TABLE ONLY sigil.ledger_tiles FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.ledger_tiles OWNER TO sigil_owner;
 CREATE TABLE sigil.ledgers (
     organization_id bytea NOT NULL,
@@ -142,6 +168,7 @@ CREATE TABLE sigil.ledgers (
     note text NOT NULL,
     noted bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.ledgers FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.ledgers OWNER TO sigil_owner;
 CREATE TABLE sigil.organizations (
     id bytea NOT NULL,
@@ -150,6 +177,7 @@ CREATE TABLE sigil.organizations (
     state bytea NOT NULL,
     created bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.organizations FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.organizations OWNER TO sigil_owner;
 CREATE UNLOGGED TABLE sigil.rate_budgets (
     id bytea NOT NULL,
@@ -162,30 +190,36 @@ CREATE TABLE sigil.revocations (
     envelope bytea NOT NULL,
     at bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.revocations FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.revocations OWNER TO sigil_owner;
 CREATE TABLE sigil.unaddressed (
     wallet bytea NOT NULL
 );
+ALTER TABLE ONLY sigil.unaddressed FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.unaddressed OWNER TO sigil_owner;
 CREATE TABLE sigil.unaudited (
     batch bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.unaudited FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.unaudited OWNER TO sigil_owner;
 CREATE TABLE sigil.unfolded (
     batch bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.unfolded FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.unfolded OWNER TO sigil_owner;
 CREATE TABLE sigil.wallet_addresses (
     organization_id bytea NOT NULL,
     address text NOT NULL,
     wallet bytea NOT NULL
 );
+ALTER TABLE ONLY sigil.wallet_addresses FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.wallet_addresses OWNER TO sigil_owner;
 CREATE TABLE sigil.wallet_counts (
     organization_id bytea NOT NULL,
     state bigint NOT NULL,
     n bigint NOT NULL
 );
+ALTER TABLE ONLY sigil.wallet_counts FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.wallet_counts OWNER TO sigil_owner;
 CREATE TABLE sigil.wallets (
     id bytea NOT NULL,
@@ -197,6 +231,7 @@ CREATE TABLE sigil.wallets (
     archived bigint DEFAULT 0 NOT NULL,
     state bigint DEFAULT 0 NOT NULL
 );
+ALTER TABLE ONLY sigil.wallets FORCE ROW LEVEL SECURITY;
 ALTER TABLE sigil.wallets OWNER TO sigil_owner;
 INSERT INTO sigil.audit VALUES ('\x01000000000000000000000000000001', 1764000000000000, '\x01000000000000000000000000000001', 5, 1, '\x', NULL, '', '');
 INSERT INTO sigil.audit VALUES ('\x01000000000000000000000000000001', 1764000001000000, '\x01000000000000000000000000000001', 3, 1, '\x00000000000000000000000000000001', NULL, '', '');
@@ -209,15 +244,16 @@ INSERT INTO sigil.batches OVERRIDING SYSTEM VALUE VALUES (1, '\xc800000000000000
 INSERT INTO sigil.decisions VALUES ('\x01000000000000000000000000000001', '\x01000000000000000000000000000001', '\x00000000000000000000000000000001', '\x01000000000000000000000000000001', '\x4d00000000000000000000000000000000000000000000000000000000000001', '\x01', 1, '\x0101', '\x7472656173757279200020c3a9', 1, 0);
 INSERT INTO sigil.decisions VALUES ('\x65000000000000000000000000000001', '\x01000000000000000000000000000001', '\x00000000000000000000000000000001', '\x65000000000000000000000000000001', NULL, '\x65', 1, '\x6565', '\x', 1, 1);
 INSERT INTO sigil.evidence VALUES ('\x0100000000000000000000000000000000000000000000000000000000000001', '\x73', 't', 'r', 'v', 1764000001000000);
-INSERT INTO sigil.goose_db_version VALUES (1, 0, true, '2026-11-26 02:49:15.295724');
-INSERT INTO sigil.goose_db_version VALUES (2, 1, true, '2026-11-26 02:49:15.302473');
-INSERT INTO sigil.goose_db_version VALUES (3, 2, true, '2026-11-26 02:49:15.314553');
-INSERT INTO sigil.goose_db_version VALUES (4, 3, true, '2026-11-26 02:49:15.324118');
-INSERT INTO sigil.goose_db_version VALUES (5, 4, true, '2026-11-26 02:49:15.333835');
-INSERT INTO sigil.goose_db_version VALUES (6, 5, true, '2026-11-26 02:49:15.345128');
-INSERT INTO sigil.goose_db_version VALUES (7, 6, true, '2026-11-26 02:49:15.348639');
-INSERT INTO sigil.goose_db_version VALUES (8, 7, true, '2026-11-26 02:49:15.359208');
-INSERT INTO sigil.goose_db_version VALUES (9, 8, true, '2026-11-26 02:49:15.362808');
+INSERT INTO sigil.goose_db_version VALUES (1, 0, true, '2026-11-26 03:00:32.515995');
+INSERT INTO sigil.goose_db_version VALUES (2, 1, true, '2026-11-26 03:00:32.54449');
+INSERT INTO sigil.goose_db_version VALUES (3, 2, true, '2026-11-26 03:00:32.611684');
+INSERT INTO sigil.goose_db_version VALUES (4, 3, true, '2026-11-26 03:00:32.673672');
+INSERT INTO sigil.goose_db_version VALUES (5, 4, true, '2026-11-26 03:00:32.741701');
+INSERT INTO sigil.goose_db_version VALUES (6, 5, true, '2026-11-26 03:00:32.801706');
+INSERT INTO sigil.goose_db_version VALUES (7, 6, true, '2026-11-26 03:00:32.821613');
+INSERT INTO sigil.goose_db_version VALUES (8, 7, true, '2026-11-26 03:00:32.873692');
+INSERT INTO sigil.goose_db_version VALUES (9, 8, true, '2026-11-26 03:00:32.893707');
+INSERT INTO sigil.goose_db_version VALUES (10, 9, true, '2026-11-26 03:00:32.913684');
 INSERT INTO sigil.grants VALUES ('\x0200000000000000000000000000000000000000000000000000000000000001', '\x01000000000000000000000000000001', '\x02000000000000000000000000000001', '00000000000000000000000000000002', '\x02', 1764000002000000, 0);
 INSERT INTO sigil.grants VALUES ('\x0100000000000000000000000000000000000000000000000000000000000001', '\x01000000000000000000000000000001', '\x01000000000000000000000000000001', '00000000000000000000000000000001', '\x01', 1764000001000000, 1764000005000000);
 INSERT INTO sigil.organizations VALUES ('\x01000000000000000000000000000001', '\x01', '\x0100000000000000000000000000000000000000000000000000000000000001', '\x0101', 1764000000000000);
@@ -226,7 +262,7 @@ INSERT INTO sigil.unfolded VALUES (1);
 INSERT INTO sigil.wallet_counts VALUES ('\x01000000000000000000000000000001', 0, 1);
 INSERT INTO sigil.wallets VALUES ('\x65000000000000000000000000000001', '\x01000000000000000000000000000001', '\x65', '\x7472656173757279200020c3a9', '\x65000000000000000000000000000001', 1764000101000000, 0, 0);
 SELECT pg_catalog.setval('sigil.batches_id_seq', 1, true);
-SELECT pg_catalog.setval('sigil.goose_db_version_id_seq', 9, true);
+SELECT pg_catalog.setval('sigil.goose_db_version_id_seq', 10, true);
 ALTER TABLE ONLY sigil.answers
     ADD CONSTRAINT answers_organization_id_document_key UNIQUE (organization_id, document);
 ALTER TABLE ONLY sigil.answers
@@ -300,6 +336,42 @@ ALTER TABLE ONLY sigil.revocations
     ADD CONSTRAINT revocations_grant_digest_fkey FOREIGN KEY (grant_digest) REFERENCES sigil.grants(digest);
 ALTER TABLE ONLY sigil.wallets
     ADD CONSTRAINT wallets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES sigil.organizations(id);
+ALTER TABLE sigil.answers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.audit ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.audit_counts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.decisions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.grants ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.key_uses ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.ledger_entries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.ledger_tiles ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.ledgers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.organizations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.revocations ENABLE ROW LEVEL SECURITY;
+CREATE POLICY scope ON sigil.answers USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.audit USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.audit_counts USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.decisions USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every) OR (key_id = decode(( SELECT sigil.scope_key() AS scope_key), 'hex'::text)))) WITH CHECK (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.grants USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every) OR (key_id = ( SELECT sigil.scope_key() AS scope_key)))) WITH CHECK (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.key_uses USING ((( SELECT sigil.scope_every() AS scope_every) OR (EXISTS ( SELECT
+   FROM sigil.grants
+  WHERE (grants.key_id = key_uses.key_id))))) WITH CHECK (( SELECT sigil.scope_every() AS scope_every));
+CREATE POLICY scope ON sigil.ledger_entries USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.ledger_tiles USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.ledgers USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.organizations USING (((id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.revocations USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.unaddressed USING (( SELECT sigil.scope_every() AS scope_every));
+CREATE POLICY scope ON sigil.unaudited USING (( SELECT sigil.scope_every() AS scope_every));
+CREATE POLICY scope ON sigil.unfolded USING (( SELECT sigil.scope_every() AS scope_every));
+CREATE POLICY scope ON sigil.wallet_addresses USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.wallet_counts USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+CREATE POLICY scope ON sigil.wallets USING (((organization_id = ( SELECT sigil.scope_organization() AS scope_organization)) OR ( SELECT sigil.scope_every() AS scope_every)));
+ALTER TABLE sigil.unaddressed ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.unaudited ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.unfolded ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.wallet_addresses ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.wallet_counts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sigil.wallets ENABLE ROW LEVEL SECURITY;
 GRANT USAGE ON SCHEMA sigil TO sigil_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE sigil.answers TO sigil_app;
 GRANT SELECT,INSERT ON TABLE sigil.audit TO sigil_app;

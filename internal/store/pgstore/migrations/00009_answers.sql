@@ -5,6 +5,8 @@ CREATE TABLE answers (
   PRIMARY KEY (organization_id, key), UNIQUE (organization_id, document)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON answers TO sigil_app;
+CREATE POLICY scope ON answers USING (organization_id = (SELECT scope_organization()) OR (SELECT scope_every()));
+ALTER TABLE answers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
 -- +goose Down
 DROP TABLE answers;
