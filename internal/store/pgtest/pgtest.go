@@ -32,6 +32,13 @@ const nobody = 65534
 type Options struct {
 	// Settings are "name=value" for the server's command line.
 	Settings []string
+	// Address is where it listens besides its socket, as in "127.0.0.1:5432"
+	// (test/ports): anybody may come.
+	Address string
+	// Certificate and Key, in PEM, have it speak TLS at Address, and let nobody
+	// come without unless Plain is set.
+	Certificate, Key []byte
+	Plain            bool
 }
 
 // Server is a running PostgreSQL.
@@ -40,6 +47,7 @@ type Server struct {
 	opt       Options
 	bin       string        // folder of its programs
 	dir       string        // of data and socket
+	port      string        // of Address, and in the socket's name
 	cmd       *exec.Cmd     // of the postmaster; nil when it isn't running
 	exited    chan struct{} // closed when cmd has ended
 	databases atomic.Int32
@@ -50,14 +58,42 @@ func Start(t testing.TB, opt Options) *Server {
 	t.Helper()
 	s := place(t, opt)
 	s.run("initdb", "-D", s.data(), "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+	if opt.Certificate != nil {
+		s.useTLS()
+	}
 	s.Run()
 	return s
+}
+
+// useTLS writes the certificate, and says who may connect.
+func (s *Server) useTLS() {
+	s.t.Helper()
+	kind := "hostssl"
+	if s.opt.Plain {
+		kind = "host"
+	}
+	for name, content := range map[string][]byte{
+		"server.crt": s.opt.Certificate, "server.key": s.opt.Key, "pg_hba.conf": []byte("local all all trust\n" + kind + " all all 127.0.0.1/32 trust\n"),
+	} {
+		path := filepath.Join(s.data(), name)
+		err := os.WriteFile(path, content, 0o600)
+		if err == nil && os.Geteuid() == 0 {
+			err = os.Chown(path, nobody, nobody)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.opt.Settings = append(slices.Clone(s.opt.Settings), "ssl=on")
 }
 
 // place is a server with an empty folder.
 func place(t testing.TB, opt Options) *Server {
 	t.Helper()
-	s := &Server{t: t, opt: opt, bin: programs(t)}
+	s := &Server{t: t, opt: opt, bin: programs(t), port: "5432"}
+	if opt.Address != "" {
+		s.port = opt.Address[strings.LastIndexByte(opt.Address, ':')+1:]
+	}
 	// Not t.TempDir: the server's user has to get through to it.
 	dir, err := os.MkdirTemp("", "sigil-pg-")
 	if err != nil {
@@ -154,7 +190,7 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
 
 func (s *Server) launch() {
 	s.t.Helper()
-	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses="}
+	args := []string{"-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=" + strings.TrimSuffix(s.opt.Address, ":"+s.port)}
 	if runtime.GOOS == "linux" {
 		// After a kill: flushing each file of the folder takes seconds.
 		args = append(args, "-c", "recovery_init_sync_method=syncfs")
@@ -221,12 +257,12 @@ func (s *Server) Kill() {
 
 // DSN names the server by its socket.
 func (s *Server) DSN(role, database string) string {
-	q := url.Values{"host": {s.dir}, "user": {role}}
+	q := url.Values{"host": {s.dir}, "port": {s.port}, "user": {role}}
 	return "postgres:///" + database + "?" + q.Encode()
 }
 
 // Socket is the path of its Unix socket.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+s.port) }
 
 // Exec runs SQL as the superuser.
 func (s *Server) Exec(database, text string) {
