@@ -30,6 +30,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/store/pgtest"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/test/stack"
+	"github.com/sigilkeys/sigil/test/stored"
 )
 
 // number reads a setting from the environment.
@@ -101,11 +102,11 @@ func TestKillDatabaseUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	rows, err := scanRows(t.Context(), db)
+	rows, err := stored.ScanRows(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows.report(t)
+	report(t, rows)
 }
 
 // killUnderLoad runs a stack and kills each of its processes so many times
@@ -242,21 +243,21 @@ func (l *load) verify(t *testing.T, db store.Store, organization string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := l.lost(t.Context(), &checker{db, registry(t)}, org)
+	lost := l.lost(t.Context(), &stored.Checker{Store: db, Networks: registry(t)}, org)
 	for _, err := range lost[:min(len(lost), 10)] {
 		t.Error(err)
 	}
 	t.Logf("%d acknowledged records checked, %d lost or altered", l.answered(), len(lost))
 }
 
-func (l *load) lost(ctx context.Context, c *checker, org canon.UUID) (errs []error) {
+func (l *load) lost(ctx context.Context, c *stored.Checker, org canon.UUID) (errs []error) {
 	for _, a := range l.signatures {
-		if err := c.signature(ctx, org, a); err != nil {
+		if err := a.signature(ctx, c, org); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	for _, a := range l.created {
-		if err := c.wallet(ctx, org, a); err != nil {
+		if err := a.wallet(ctx, c, org); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -298,7 +299,7 @@ func TestCheckerCatchesLostRecords(t *testing.T) {
 		}
 		l.request(t.Context(), hc, "/v1/s2s/sign", body)
 	}
-	lost := l.lost(t.Context(), &checker{s.Store, s.Networks}, owner.Genesis.OrganizationID)
+	lost := l.lost(t.Context(), &stored.Checker{Store: s.Store, Networks: s.Networks}, owner.Genesis.OrganizationID)
 	if len(lost) < 2 || len(l.faults) > 0 {
 		t.Fatalf("the checker finds %d of at least 2 lost records; faults %v", len(lost), l.faults)
 	}

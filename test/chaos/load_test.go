@@ -14,9 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/test/secrets"
+	"github.com/sigilkeys/sigil/test/stored"
 )
 
 // sent is one signed request, which is only ever sent as it is.
@@ -30,6 +32,22 @@ type sent struct {
 type acknowledged struct {
 	sent  sent
 	reply []byte
+}
+
+func (a *acknowledged) signature(ctx context.Context, c *stored.Checker, org canon.UUID) error {
+	var reply struct{ Data api.Signature }
+	if err := json.Unmarshal(a.reply, &reply); err != nil {
+		return err
+	}
+	return c.Signature(ctx, org, a.sent.body, &reply.Data)
+}
+
+func (a *acknowledged) wallet(ctx context.Context, c *stored.Checker, org canon.UUID) error {
+	var reply struct{ Data api.Wallet }
+	if err := json.Unmarshal(a.reply, &reply); err != nil {
+		return err
+	}
+	return c.Wallet(ctx, org, &reply.Data)
 }
 
 // load is what the clients did and heard.

@@ -1,4 +1,7 @@
-package chaos
+// Package stored compares what clients were told with what a control plane has
+// stored, and what is stored with itself. Tests that kill, cut and garble ask it
+// after each step.
+package stored
 
 import (
 	"bytes"
@@ -9,31 +12,23 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/receipt"
-
-	"github.com/sigilkeys/sigil/internal/chain"
 )
 
-// checker compares what was acknowledged with a store.
-type checker struct {
-	store    store.Store
-	networks *chain.Registry
+// Checker compares what was acknowledged with a store.
+type Checker struct {
+	Store    store.Store
+	Networks *chain.Registry
 }
 
-// signature checks one acknowledged signature: its decision is stored as it
-// was acknowledged, its batch's leaves replay to its root, and the signature
-// verifies under the wallet's certified key.
-func (c *checker) signature(ctx context.Context, org canon.UUID, a acknowledged) error {
-	var reply struct {
-		Data api.Signature `json:"data"`
-	}
-	if err := json.Unmarshal(a.reply, &reply); err != nil {
-		return err
-	}
-	s := reply.Data
-	leaf, err := c.receipt(ctx, org, s.Receipt)
+// Signature checks one acknowledged signature, as the API says it: its decision
+// is stored as it was acknowledged, its batch's leaves replay to its root, and
+// the signature verifies under the wallet's certified key.
+func (c *Checker) Signature(ctx context.Context, org canon.UUID, request []byte, s *api.Signature) error {
+	leaf, err := c.Receipt(ctx, org, s.Receipt)
 	if err != nil {
 		return err
 	}
@@ -41,20 +36,20 @@ func (c *checker) signature(ctx context.Context, org canon.UUID, a acknowledged)
 	if err != nil {
 		return err
 	}
-	row, err := c.store.Wallet(ctx, org, id)
+	row, err := c.Store.Wallet(ctx, org, id)
 	if err != nil {
 		return fmt.Errorf("wallet of an acknowledged signature: %w", err)
 	}
-	w, err := signing.OpenWallet(row, c.networks)
+	w, err := signing.OpenWallet(row, c.Networks)
 	if err != nil {
 		return err
 	}
-	n, _ := c.networks.Lookup(s.Network)
+	n, _ := c.Networks.Lookup(s.Network)
 	key, _ := w.Certificate.Key(n.Curve)
 	var body struct {
 		Message string `json:"message"`
 	}
-	if err := json.Unmarshal(a.sent.body, &body); err != nil {
+	if err := json.Unmarshal(request, &body); err != nil {
 		return err
 	}
 	p, err := n.Codec.Message(n, key.PublicKey, &chain.Message{Message: body.Message})
@@ -67,18 +62,18 @@ func (c *checker) signature(ctx context.Context, org canon.UUID, a acknowledged)
 	return nil
 }
 
-// receipt checks that the stored decision proves what the acknowledged one
+// Receipt checks that the stored decision proves what the acknowledged one
 // proved, byte for byte, and that its evidence is archived.
-func (c *checker) receipt(ctx context.Context, org canon.UUID, ref api.ReceiptRef) (*receipt.Leaf, error) {
+func (c *Checker) Receipt(ctx context.Context, org canon.UUID, ref api.ReceiptRef) (*receipt.Leaf, error) {
 	id, err := canon.ParseUUID(ref.ID)
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.store.Decision(ctx, org, id)
+	d, err := c.Store.Decision(ctx, org, id)
 	if err != nil {
 		return nil, fmt.Errorf("decision %s: %w", ref.ID, err)
 	}
-	b, err := c.store.Batch(ctx, d.Batch)
+	b, err := c.Store.Batch(ctx, d.Batch)
 	if err != nil {
 		return nil, fmt.Errorf("batch of %s: %w", ref.ID, err)
 	}
@@ -93,38 +88,35 @@ func (c *checker) receipt(ctx context.Context, org canon.UUID, ref api.ReceiptRe
 	if hex.EncodeToString(batch.Statement[:]) != ref.Evidence {
 		return nil, fmt.Errorf("receipt %s names other evidence", ref.ID)
 	}
-	if _, err := c.store.Evidence(ctx, batch.Statement); err != nil {
+	if _, err := c.Store.Evidence(ctx, batch.Statement); err != nil {
 		return nil, fmt.Errorf("evidence of %s: %w", ref.ID, err)
 	}
-	again, err := c.store.DecisionByRequest(ctx, d.KeyID, leaf.RequestID)
+	again, err := c.Store.DecisionByRequest(ctx, d.KeyID, leaf.RequestID)
 	if err != nil || again.ID != id {
 		return nil, fmt.Errorf("request of %s has another decision: %w", ref.ID, err)
 	}
 	return leaf, nil
 }
 
-// wallet checks one acknowledged wallet.
-func (c *checker) wallet(ctx context.Context, org canon.UUID, a acknowledged) error {
-	var reply struct {
-		Data api.Wallet `json:"data"`
+// Wallet checks one acknowledged new wallet, as the API says it.
+func (c *Checker) Wallet(ctx context.Context, org canon.UUID, reply *api.Wallet) error {
+	if reply.Receipt == nil {
+		return fmt.Errorf("wallet %s was acknowledged without a receipt", reply.ID)
 	}
-	if err := json.Unmarshal(a.reply, &reply); err != nil {
-		return err
-	}
-	leaf, err := c.receipt(ctx, org, *reply.Data.Receipt)
+	leaf, err := c.Receipt(ctx, org, *reply.Receipt)
 	if err != nil {
 		return err
 	}
-	row, err := c.store.Wallet(ctx, org, leaf.Wallet)
+	row, err := c.Store.Wallet(ctx, org, leaf.Wallet)
 	if err != nil {
-		return fmt.Errorf("acknowledged wallet %s: %w", reply.Data.ID, err)
+		return fmt.Errorf("acknowledged wallet %s: %w", reply.ID, err)
 	}
-	w, err := signing.OpenWallet(row, c.networks)
+	w, err := signing.OpenWallet(row, c.Networks)
 	if err != nil {
 		return err
 	}
-	if w.ID.String() != reply.Data.ID || !bytes.Equal(w.Signed, reply.Data.Certificate) || w.Label != reply.Data.Label || leaf.OutputDigest != receipt.Digest(w.Signed) {
-		return fmt.Errorf("wallet %s isn't the acknowledged one", reply.Data.ID)
+	if w.ID.String() != reply.ID || !bytes.Equal(w.Signed, reply.Certificate) || w.Label != reply.Label || leaf.OutputDigest != receipt.Digest(w.Signed) {
+		return fmt.Errorf("wallet %s isn't the acknowledged one", reply.ID)
 	}
 	return nil
 }
