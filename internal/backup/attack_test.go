@@ -112,7 +112,7 @@ func TestAlteredRows(t *testing.T) {
 	same := altered(t, file, ``) // the canary of this test: nothing was changed
 	_, _, err := Verify(t.Context(), same, options())
 	must(t, err)
-	const flip = `substr(X, 1, 60) || x'00' || substr(X, 62)`
+	const flip = `substr(X, 1, 60) || CASE substr(X, 61, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(X, 62)`
 	flipped := func(table, column string) string {
 		return fmt.Sprintf(`UPDATE %s SET %s = CAST(%s AS BLOB)`, table, column, strings.ReplaceAll(flip, "X", column))
 	}
