@@ -110,8 +110,11 @@ func (s *Service) StateEvidence(ctx context.Context, o *store.Organization) (*st
 		return nil, err
 	}
 	e, err := s.Store.Evidence(ctx, cert.Statement)
-	if err != nil {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("evidence of the state key: %w", err)
+	}
+	if err != nil {
+		return nil, refuse(api.CodeStoreUnavailable, "the database doesn't answer")
 	}
 	return e, nil
 }

@@ -349,9 +349,11 @@ func (s *Service) afterRefusal(ctx context.Context, c *Call, err error) (*Outcom
 	switch {
 	case errors.As(err, &refused):
 		if refused.Code == string(api.CodeClockSkew) {
-			d, derr := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.requestID())
-			if derr == nil {
+			switch d, err := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.requestID()); {
+			case err == nil:
 				return s.replay(ctx, c, d)
+			case !errors.Is(err, store.ErrNotFound):
+				return nil, unavailable(err) // its answer may stand, so it isn't too late to ask
 			}
 		}
 		return nil, &Error{Code: api.Code(refused.Code), Message: refused.Message}
