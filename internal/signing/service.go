@@ -128,6 +128,10 @@ func (s *Service) loadKey(ctx context.Context, keyID string) (*Key, error) {
 	if k.VerifiedGrant, err = authority.VerifyGrant(g.Envelope, k.Genesis); err != nil {
 		return nil, fmt.Errorf("stored grant: %w", err)
 	}
+	// A row that is another key's must not be remembered as this one's.
+	if authority.KeyID(k.Credential) != keyID {
+		return nil, errors.New("the stored grant is another key's")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// What was read before a change must not outlive it.
@@ -177,7 +181,11 @@ func (s *Service) Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, erro
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if w, err = OpenWallet(row, s.networks); err != nil {
+	// The certificate names its wallet, so that no row is remembered as another.
+	if w, err = OpenWallet(row, s.networks); err == nil && (w.ID != id || w.Organization != org) {
+		err = errors.New("the row is another wallet's")
+	}
+	if err != nil {
 		return nil, refuse(api.CodeCertificateInvalid, "the stored record of wallet %s doesn't verify: %v", id, err)
 	}
 	s.mu.Lock()
