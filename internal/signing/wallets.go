@@ -49,9 +49,18 @@ func (s *Service) ListAddresses(ctx context.Context) error {
 			return err
 		}
 		for i := range rows {
-			if w, err := OpenWallet(&rows[i], s.networks); err == nil {
-				rows[i].Addresses = w.addressKeys()
+			w, err := OpenWallet(&rows[i], s.networks)
+			if err != nil {
+				// It gets no addresses for good, so it is looked at once more.
+				row, err := s.store.Wallet(ctx, rows[i].Organization, rows[i].ID)
+				if err != nil {
+					return fmt.Errorf("list addresses: %w", err)
+				}
+				if w, err = OpenWallet(row, s.networks); err != nil {
+					continue
+				}
 			}
+			rows[i].Addresses = w.addressKeys()
 		}
 		if err := s.store.PutAddresses(ctx, rows); err != nil {
 			return fmt.Errorf("list addresses: %w", err)
