@@ -126,7 +126,7 @@ func (s *Sequencer) fold(ctx context.Context) (int, error) {
 	}
 	byOrg := map[canon.UUID][]store.Decision{}
 	for _, row := range rows {
-		decisions, err := s.Store.DecisionsOf(ctx, row)
+		decisions, err := s.decisionsOf(ctx, row)
 		if err != nil {
 			return 0, err
 		}
@@ -149,9 +149,17 @@ func (s *Sequencer) fold(ctx context.Context) (int, error) {
 
 func (s *Sequencer) grow(ctx context.Context, org canon.UUID, decisions []store.Decision) (*store.Growth, error) {
 	g := &store.Growth{Organization: org}
+	tree := NewTree(ctx, s.Store, org)
 	switch l, err := s.Store.Ledger(ctx, org); {
 	case err == nil:
 		g.From = l.Size
+		agrees, err := s.agrees(ctx, tree, l)
+		if err != nil {
+			return nil, err
+		}
+		if !agrees {
+			tree = NewTree(ctx, s.Store, org)
+		}
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
 	}
@@ -161,7 +169,7 @@ func (s *Sequencer) grow(ctx context.Context, org canon.UUID, decisions []store.
 		leaves[i] = receipt.LeafHash(decisions[i].Leaf)
 	}
 	var err error
-	g.Tiles, err = NewTree(ctx, s.Store, org).grow(g.From, leaves)
+	g.Tiles, err = tree.grow(g.From, leaves)
 	return g, err
 }
 
