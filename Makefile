@@ -79,8 +79,8 @@ bench: build ## CPU per request by stage, beside a handler that only signs
 	@$(TEE_ENV) go run ./test/load >docs/bench-last.txt; status=$$?; cat docs/bench-last.txt; exit $$status
 
 .PHONY: soak
-soak: build ## 1,000 kills of each process under load
-	@{ SIGIL_TEST_KILLS=$${SIGIL_TEST_KILLS:-1000} go test -count=1 -timeout=6h -run=Kill -v ./test/chaos/... 2>&1; echo "exit status $$?"; } | tee docs/soak-last.txt
+soak: build ## 1,000 kills of each process under load; 20 rounds of faults
+	@{ SIGIL_TEST_KILLS=$${SIGIL_TEST_KILLS:-1000} SIGIL_TEST_ROUNDS=$${SIGIL_TEST_ROUNDS:-20} go test -count=1 -p=1 -timeout=6h -run='Kill|FaultsOf' -v ./test/chaos/... ./test/faults 2>&1; echo "exit status $$?"; } | tee docs/soak-last.txt
 	@grep -q '^exit status 0' docs/soak-last.txt
 
 .PHONY: failover

@@ -183,6 +183,15 @@ func Verify(ctx context.Context, file string, opt Options) (*Manifest, *Report, 
 	return Restore(ctx, file, Place{Dir: dir}, opt)
 }
 
+// Check verifies a database where it is, in one read transaction.
+func Check(ctx context.Context, at Place, opt Options) (report *Report, err error) {
+	err = at.snapshot(ctx, func(tx *sql.Tx, _ int64) error {
+		report, err = check(ctx, tx, &opt)
+		return err
+	})
+	return report, err
+}
+
 // counted is a reader that ends with its context.
 type counted struct {
 	ctx  context.Context

@@ -77,6 +77,9 @@ type Options struct {
 	// Store is the control plane's, which the caller closes; default SQLite in
 	// DataDir. Several stacks may have the same.
 	Store store.Store
+	// OpenStore opens the control plane's, which the stack closes, whenever a
+	// control plane starts; default SQLite in DataDir.
+	OpenStore func(context.Context) (store.Store, error)
 	// Follow has the control plane follow others over its store.
 	Follow bool
 	// Ledger folds decisions into ledgers and has their heads signed.
@@ -111,8 +114,11 @@ type Stack struct {
 	API      *httptest.Server
 	Now      func() time.Time
 
-	t   testing.TB
-	opt Options
+	t    testing.TB
+	opt  Options
+	tee  string // address of the first workload's link
+	end  func() // of the control plane
+	kill func() // of the workload; nil where it runs elsewhere
 }
 
 // MadeUpDigest names an image that never existed.
@@ -138,12 +144,33 @@ func Start(t testing.TB, opt Options) *Stack {
 	if s.Networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
 		t.Fatal(err)
 	}
-	address := s.opt.TEE
-	if address == "" {
-		address = s.startWorkload()
+	if s.tee = s.opt.TEE; s.tee == "" {
+		s.tee = s.startWorkload()
 	}
-	s.startControlPlane(address)
+	s.startControlPlane()
 	return s
+}
+
+// Restart ends the control plane, as its program ends, and starts it anew on the
+// same database.
+func (s *Stack) Restart() {
+	s.t.Helper()
+	s.end()
+	s.startControlPlane()
+}
+
+// RestartWorkload ends the workload and starts another instance of it, at
+// another address, which the control plane is told of as an operator tells it.
+func (s *Stack) RestartWorkload() {
+	s.t.Helper()
+	s.kill()
+	s.tee = s.startWorkload()
+	s.Fleet.Set(append([]string{s.tee}, s.opt.MoreTEEs...))
+	for _, l := range s.Fleet.Links() {
+		if l.Address == s.tee {
+			s.Link = l
+		}
+	}
 }
 
 // NewCloud starts a cloud that runs and admits the image.
@@ -243,36 +270,40 @@ func (s *Stack) startWorkload() string {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { stop(); running.Wait() })
+	s.kill = sync.OnceFunc(func() { stop(); running.Wait() })
+	t.Cleanup(s.kill)
 	if s.opt.WrapLink != nil {
 		return s.opt.WrapLink(l.Addr().String(), cert)
 	}
 	return l.Addr().String()
 }
 
-func (s *Stack) openStore() {
+// openStore opens the store of a control plane, and returns what closes it.
+func (s *Stack) openStore() (closeStore func()) {
 	t := s.t
-	s.Store = s.opt.Store
+	s.Store, closeStore = s.opt.Store, func() {}
 	if s.Store == nil {
-		dir := s.opt.DataDir
-		if dir == "" {
-			dir = t.TempDir()
+		if s.opt.OpenStore == nil {
+			if s.opt.DataDir == "" {
+				s.opt.DataDir = t.TempDir()
+			}
+			s.opt.OpenStore = func(ctx context.Context) (store.Store, error) { return sqlitestore.Open(ctx, s.opt.DataDir) }
 		}
-		db, err := sqlitestore.Open(context.Background(), dir)
+		db, err := s.opt.OpenStore(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = db.Close() })
-		s.Store = db
+		s.Store, closeStore = db, func() { _ = db.Close() }
 	}
 	if s.opt.WrapStore != nil {
 		s.Store = s.opt.WrapStore(s.Store)
 	}
+	return closeStore
 }
 
-func (s *Stack) startControlPlane(tee string) {
+func (s *Stack) startControlPlane() {
 	t := s.t
-	s.openStore()
+	closeStore := s.openStore()
 	log := s.opt.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -286,7 +317,7 @@ func (s *Stack) startControlPlane(tee string) {
 		accept = []authority.TEE{s.TEEReference()}
 	}
 	committer := signing.NewCommitter(s.Store, s.Networks, log)
-	s.Fleet = signing.NewFleet(signing.FleetConfig{Addresses: append([]string{tee}, s.opt.MoreTEEs...), Accept: accept,
+	s.Fleet = signing.NewFleet(signing.FleetConfig{Addresses: append([]string{s.tee}, s.opt.MoreTEEs...), Accept: accept,
 		Store: s.Store, OnBatch: committer.Add, Log: log, Now: s.Now})
 	s.Link = s.Fleet.Links()[0]
 	committer.ArchiveWith(s.Fleet.Archive)
@@ -317,7 +348,9 @@ func (s *Stack) startControlPlane(tee string) {
 	running.Go(func() { committer.Run(ctx) })
 	running.Go(func() { s.Fleet.Run(ctx) })
 	s.API = httptest.NewServer(handler)
-	t.Cleanup(func() { s.API.Close(); stop(); running.Wait() })
+	api := s.API
+	s.end = sync.OnceFunc(func() { api.Close(); stop(); running.Wait(); closeStore() })
+	t.Cleanup(s.end)
 	if _, err := s.Link.Client(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sigilkeys/sigil/client"
+)
+
+// pinned is randomness that is always the same, so that the SDK makes the same
+// request again.
+type pinned [16]byte
+
+func (p *pinned) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = p[i%len(p)]
+	}
+	return len(b), nil
+}
+
+// posted is a request as the SDK signs it, and the SDK's judgement of the replies.
+type posted struct {
+	s    *scene
+	path string
+	call func(context.Context, *client.Client) error
+	pin  pinned
+	made time.Time
+	req  *http.Request
+}
+
+var errCaptured = errors.New("the request isn't sent")
+
+// roundTrip is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// sdkRequest has the SDK make the request of a call, which posts to the path.
+func (s *scene) sdkRequest(path string, call func(context.Context, *client.Client) error) *posted {
+	s.t.Helper()
+	p := &posted{s: s, path: path, call: call, made: s.Now()}
+	if _, err := io.ReadFull(rand.Reader, p.pin[:]); err != nil {
+		s.t.Fatal(err)
+	}
+	err := p.with(s.t.Context(), func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		p.req = r.Clone(context.Background())
+		p.req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		return nil, errors.Join(err, errCaptured)
+	})
+	if !errors.Is(err, errCaptured) || p.req == nil {
+		s.t.Fatal("no request: ", err)
+	}
+	return p
+}
+
+// with makes the call, with what is posted to the path answered by f.
+func (p *posted) with(ctx context.Context, f roundTrip) error {
+	c, err := client.New(client.Config{BaseURL: p.s.API.URL, SecretKey: p.s.one.token.Reveal(), Random: &p.pin, Now: func() time.Time { return p.made }, Sleep: once,
+		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method == "POST" && r.URL.Path == p.path {
+				return f(r)
+			}
+			return p.s.API.Client().Transport.RoundTrip(r)
+		})}})
+	if err != nil {
+		return err
+	}
+	return p.call(ctx, c)
+}
+
+// ask sends the request as it was signed. What is answered well, the SDK judges
+// when the fault is over.
+func (p *posted) ask(ctx context.Context) outcome {
+	out := p.s.send(ctx, p.req)
+	out.judge = func(ctx context.Context) error {
+		return p.with(ctx, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: out.status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(out.raw))}, nil
+		})
+	}
+	return out
+}
