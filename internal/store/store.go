@@ -153,7 +153,7 @@ type Answer struct {
 	Key          [32]byte // digest of the Idempotency-Key
 	Document     [32]byte // digest of the envelope
 	Status       int      // 0: not answered yet
-	Body         []byte
+	Body         []byte    // with a sum of the server's before it
 	At           time.Time // when the document came
 }
 

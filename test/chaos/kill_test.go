@@ -97,7 +97,7 @@ func TestKillDatabaseUnderLoad(t *testing.T) {
 	defer s.Close()
 	l.verify(t, s, up.Info().OrganizationID)
 	nothingSaid(t, up, cfg.Data, s, &l.heard)
-	db, err := sql.Open("pgx", dsn+"&search_path=sigil")
+	db, err := sql.Open("pgx", dsn+"&search_path=sigil&sigil.organization=every")
 	if err != nil {
 		t.Fatal(err)
 	}

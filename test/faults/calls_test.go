@@ -31,6 +31,8 @@ func reachedBy() map[string][]operation {
 		"Revoke":                {revoke},
 		"Revocations":           {reconnect, {"follow", followed}},
 		"CountRevocations":      {{"follow", followed}},
+		"ClaimAnswer":           {{"create key, keyed", createKeyUnder}, {"create key, keyed, again", createKeyAgain}},
+		"PutAnswer":             {{"create key, keyed", createKeyUnder}},
 		"Wallet":                {coldSign, createWallet, {"get wallet", getWallet}},
 		"Wallets":               {{"list wallets", listWallets}},
 		"SetWallet":             {{"change wallet", changeWallet}},

@@ -63,7 +63,7 @@ func postgres(t *testing.T) engine {
 		name := fmt.Sprintf("faults%d", made)
 		server.Exec(pgtest.Superuser, "CREATE DATABASE "+name+" TEMPLATE "+template)
 		dsn := server.DSN("sigil_app", name)
-		db, err := sql.Open("pgx", dsn+"&search_path=sigil")
+		db, err := sql.Open("pgx", dsn+"&search_path=sigil&sigil.organization=every")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +71,6 @@ func postgres(t *testing.T) engine {
 		t.Cleanup(func() { _ = db.Close() })
 		return &place{at: backup.Place{DSN: dsn}, db: db, scan: stored.ScanRows, bytes: func(b []byte) string { return fmt.Sprintf(`'\x%x'::bytea`, b) },
 			open:  func(ctx context.Context) (store.Store, error) { return pgstore.Open(ctx, pgstore.Config{DSN: dsn}) },
-			alter: func(t *testing.T, text string) { t.Helper(); server.Exec(name, "SET search_path = sigil; "+text) }}
+			alter: func(t *testing.T, text string) { t.Helper(); server.Exec(name, "SET search_path = sigil; SET sigil.organization = every; "+text) }}
 	}}
 }

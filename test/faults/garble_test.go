@@ -233,6 +233,18 @@ func events(p page[store.Event], bad flaw) (page[store.Event], error) {
 	return p, nil
 }
 
+func answer(a *store.Answer, bad flaw) (*store.Answer, error) {
+	if a == nil {
+		return nil, nil
+	}
+	out := *a
+	out.Body = spoil(a.Body, bad)
+	if bad == foreign {
+		out.Document[0] ^= 1
+	}
+	return &out, nil
+}
+
 func evidence(e *store.Evidence, bad flaw) (*store.Evidence, error) {
 	if e == nil {
 		return nil, store.ErrNotFound

@@ -213,6 +213,14 @@ func (f *faulty) CountRevocations(ctx context.Context) (int, error) {
 	return read(ctx, f, "CountRevocations", func(ctx context.Context) (int, error) { return f.Store.CountRevocations(ctx) }, number)
 }
 
+func (f *faulty) ClaimAnswer(ctx context.Context, a *store.Answer, expired time.Time) (*store.Answer, error) {
+	return read(ctx, f, "ClaimAnswer", func(ctx context.Context) (*store.Answer, error) { return f.Store.ClaimAnswer(ctx, a, expired) }, answer)
+}
+
+func (f *faulty) PutAnswer(ctx context.Context, a *store.Answer) (*store.Answer, error) {
+	return read(ctx, f, "PutAnswer", func(ctx context.Context) (*store.Answer, error) { return f.Store.PutAnswer(ctx, a) }, answer)
+}
+
 func (f *faulty) Wallet(ctx context.Context, org, id canon.UUID) (*store.Wallet, error) {
 	return read(ctx, f, "Wallet", func(ctx context.Context) (*store.Wallet, error) { return f.Store.Wallet(ctx, org, id) }, f.wallet)
 }

@@ -225,7 +225,10 @@ func late(s *scene) *deed {
 	return d
 }
 
-func (s *scene) post(path string, body any) func(context.Context) outcome {
+func (s *scene) post(path string, body any) func(context.Context) outcome { return s.postUnder("", path, body) }
+
+// postUnder posts with an Idempotency-Key.
+func (s *scene) postUnder(key, path string, body any) func(context.Context) outcome {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		s.t.Fatal(err)
@@ -236,6 +239,9 @@ func (s *scene) post(path string, body any) func(context.Context) outcome {
 			return failed(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
+		if key != "" {
+			req.Header.Set("Idempotency-Key", key)
+		}
 		return s.send(ctx, req)
 	}
 }
@@ -298,10 +304,21 @@ func (s *scene) checkGrant(ctx context.Context, keyID string, body []byte) error
 	return nil
 }
 
-func createKey(s *scene) *deed {
+func createKey(s *scene) *deed { return s.createKey("") }
+
+func createKeyUnder(s *scene) *deed { return s.createKey(fmt.Sprint("key-", s.next())) }
+
+// createKeyAgain has been answered before.
+func createKeyAgain(s *scene) *deed {
+	d := createKeyUnder(s)
+	d.first = true
+	return d
+}
+
+func (s *scene) createKey(under string) *deed {
 	token, grant := s.SignGrant(s.one.owner, nil)
 	keyID := authority.KeyID(token.PublicKey())
-	return &deed{want: 1, ask: s.post("/v1/orgs/"+s.one.org().String()+"/api-keys", map[string]any{"grant": json.RawMessage(grant)}),
+	return &deed{want: 1, ask: s.postUnder(under, "/v1/orgs/"+s.one.org().String()+"/api-keys", map[string]any{"grant": json.RawMessage(grant)}),
 		there: func(ctx context.Context) (int, error) { _, err := s.f.Store.GrantByKeyID(ctx, keyID); return row(err) },
 		check: func(ctx context.Context, body []byte) error { return s.checkGrant(ctx, keyID, body) }}
 }
