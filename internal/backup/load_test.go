@@ -38,7 +38,7 @@ func bare(t *testing.T, p Place) *sql.DB {
 	t.Helper()
 	driver, dsn := "sqlite", "file:"+filepath.Join(p.Dir, sqlitestore.FileName)
 	if p.DSN != "" {
-		driver, dsn = "pgx", p.DSN+"&search_path=sigil"
+		driver, dsn = "pgx", p.DSN+"&search_path=sigil&sigil.organization=every"
 	}
 	db, err := sql.Open(driver, dsn)
 	must(t, err)

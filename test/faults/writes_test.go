@@ -225,7 +225,9 @@ func late(s *scene) *deed {
 	return d
 }
 
-func (s *scene) post(path string, body any) func(context.Context) outcome { return s.postUnder("", path, body) }
+func (s *scene) post(path string, body any) func(context.Context) outcome {
+	return s.postUnder("", path, body)
+}
 
 // postUnder posts with an Idempotency-Key.
 func (s *scene) postUnder(key, path string, body any) func(context.Context) outcome {
