@@ -70,7 +70,10 @@ func postgres(t *testing.T) engine {
 		db.SetMaxOpenConns(2)
 		t.Cleanup(func() { _ = db.Close() })
 		return &place{at: backup.Place{DSN: dsn}, db: db, scan: stored.ScanRows, bytes: func(b []byte) string { return fmt.Sprintf(`'\x%x'::bytea`, b) },
-			open:  func(ctx context.Context) (store.Store, error) { return pgstore.Open(ctx, pgstore.Config{DSN: dsn}) },
-			alter: func(t *testing.T, text string) { t.Helper(); server.Exec(name, "SET search_path = sigil; SET sigil.organization = every; "+text) }}
+			open: func(ctx context.Context) (store.Store, error) { return pgstore.Open(ctx, pgstore.Config{DSN: dsn}) },
+			alter: func(t *testing.T, text string) {
+				t.Helper()
+				server.Exec(name, "SET search_path = sigil; SET sigil.organization = every; "+text)
+			}}
 	}}
 }
