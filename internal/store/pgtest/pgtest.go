@@ -1,5 +1,5 @@
-// Package pgtest runs a real PostgreSQL for a test, in a folder of its own,
-// and kills it the hard way. Servers end with the test.
+// Package pgtest runs a real PostgreSQL for a test, or a program that measures,
+// in a folder of its own, and kills it the hard way. Servers end with the test.
 package pgtest
 
 import (
@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,8 +27,19 @@ const Superuser = "postgres"
 // nobody runs the server where the test is root, which PostgreSQL refuses to be.
 const nobody = 65534
 
+// T is what a server needs of the test that starts it; a testing.TB has it.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skip(args ...any)
+	Cleanup(func())
+}
+
 // Options change a server; the zero value flushes as a real one does.
 type Options struct {
+	// Dir is where the server's folder is made; default that of temporary files.
+	Dir string
 	// Settings are "name=value" for the server's command line.
 	Settings []string
 	// Address is where it listens besides its socket, as in "127.0.0.1:5432"
@@ -43,7 +53,7 @@ type Options struct {
 
 // Server is a running PostgreSQL.
 type Server struct {
-	t         testing.TB
+	t         T
 	opt       Options
 	bin       string        // folder of its programs
 	dir       string        // of data and socket
@@ -54,7 +64,7 @@ type Server struct {
 }
 
 // Start starts an empty server. Without the programs, the test is skipped.
-func Start(t testing.TB, opt Options) *Server {
+func Start(t T, opt Options) *Server {
 	t.Helper()
 	s := place(t, opt)
 	s.run("initdb", "-D", s.data(), "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
@@ -88,14 +98,14 @@ func (s *Server) useTLS() {
 }
 
 // place is a server with an empty folder.
-func place(t testing.TB, opt Options) *Server {
+func place(t T, opt Options) *Server {
 	t.Helper()
 	s := &Server{t: t, opt: opt, bin: programs(t), port: "5432"}
 	if opt.Address != "" {
 		s.port = opt.Address[strings.LastIndexByte(opt.Address, ':')+1:]
 	}
 	// Not t.TempDir: the server's user has to get through to it.
-	dir, err := os.MkdirTemp("", "sigil-pg-")
+	dir, err := os.MkdirTemp(opt.Dir, "sigil-pg-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +160,7 @@ func (s *Server) Promote() { s.t.Helper(); s.Value(Superuser, "SELECT pg_promote
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // programs finds the folder of a server's programs.
-func programs(t testing.TB) string {
+func programs(t T) string {
 	t.Helper()
 	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	slices.Reverse(candidates)
@@ -254,6 +264,9 @@ func (s *Server) Kill() {
 	<-s.exited
 	s.cmd = nil
 }
+
+// PID is the postmaster's, whose children are all other processes of the server.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // DSN names the server by its socket.
 func (s *Server) DSN(role, database string) string {
