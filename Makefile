@@ -75,7 +75,7 @@ lint: ## format, vet (Linux and macOS), staticcheck, dead code
 	@echo "lint: clean"
 
 .PHONY: bench
-bench: build ## CPU per request by stage, beside a handler that only signs
+bench: build ## what a signature costs: by stage, on both engines, with and without flush
 	@$(TEE_ENV) go run ./test/load >docs/bench-last.txt; status=$$?; cat docs/bench-last.txt; exit $$status
 
 .PHONY: soak

@@ -150,9 +150,9 @@ type Evidence struct {
 // Idempotency-Key.
 type Answer struct {
 	Organization canon.UUID
-	Key          [32]byte // digest of the Idempotency-Key
-	Document     [32]byte // digest of the envelope
-	Status       int      // 0: not answered yet
+	Key          [32]byte  // digest of the Idempotency-Key
+	Document     [32]byte  // digest of the envelope
+	Status       int       // 0: not answered yet
 	Body         []byte    // with a sum of the server's before it
 	At           time.Time // when the document came
 }

@@ -1,8 +1,10 @@
-// Command load measures what a signature costs: CPU time per request of both
-// processes, for 1 and 64 clients, beside an HTTP handler that only signs
-// with a key in memory, in the same run on the same machine.
+// Command load measures what a signature costs: CPU time per request of all
+// processes, for 1 and 64 clients, on SQLite and on PostgreSQL, with and
+// without the flush to disk, beside an HTTP handler that only signs with a key
+// in memory. All of it in the same run on the same machine, what is compared in
+// turns.
 //
-//	go run ./test/load [-requests N] [-json]
+//	go run ./test/load [-requests N] [-rounds N] [-json]
 //
 // CPU time is the kernel's accounting of whole processes (user and system),
 // so it holds everything: HTTP, JSON, the link, garbage collection, SQLite
@@ -12,21 +14,29 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"time"
-
-	"github.com/sigilkeys/sigil/internal/devstack"
 )
 
+// options are the flags.
+type options struct {
+	bin              string
+	requests, rounds int
+	json             bool
+}
+
 func main() {
+	var o options
 	baseline := flag.String("baseline", "", "serve the baseline handler at this address (used by the program itself)")
-	requests := flag.Int("requests", 4000, "requests per measurement with 64 clients; a quarter with 1")
-	bin := flag.String("bin", "bin", "folder of sigil and sigil-tee")
-	asJSON := flag.Bool("json", false, "print JSON")
+	flag.IntVar(&o.requests, "requests", 4000, "requests per round with 64 clients; a quarter with 1")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of signatures, each of which meets every database")
+	flag.StringVar(&o.bin, "bin", "bin", "folder of sigil and sigil-tee")
+	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -34,7 +44,7 @@ func main() {
 	if *baseline != "" {
 		err = serveBaseline(*baseline)
 	} else {
-		err = run(ctx, *bin, *requests, *asJSON)
+		err = run(ctx, o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -42,54 +52,28 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin string, requests int, asJSON bool) error {
-	bin, err := filepath.Abs(bin)
-	if err != nil {
+func run(ctx context.Context, o options) (err error) {
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "sigil-load")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	stack, err := devstack.Up(ctx, devstack.Config{Data: filepath.Join(dir, "stack"), TEEBinary: filepath.Join(bin, "sigil-tee"), SigilBinary: filepath.Join(bin, "sigil"),
-		ServeArgs: []string{"--rate-key", "off", "--rate-org", "off"}}) // counted, not refused
-	if err != nil {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's user has to get through
 		return err
 	}
-	defer stack.Close()
-	base, err := startBaseline(ctx)
-	if err != nil {
-		return err
+	began := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	defer base.stop()
-	info := stack.Info()
-	result := &report{Machine: machine(), Taken: time.Now().UTC().Truncate(time.Second)}
-	for _, clients := range []int{1, 64} {
-		n := requests
-		if clients == 1 {
-			n /= 4
-		}
-		m, err := measure(ctx, info, clients, n)
-		if err != nil {
-			return err
-		}
-		if m.Baseline, err = base.measure(ctx, clients, n); err != nil {
-			return err
-		}
-		result.Runs = append(result.Runs, *m)
-	}
-	if result.Stages, err = stages(); err != nil {
-		return err
-	}
-	if result.Busy, err = busyStages(); err != nil {
-		return err
-	}
-	if result.Parts, err = measureParts(ctx, result.Runs[1].Flushes); err != nil {
+	result := &report{Machine: machine(), Taken: began.UTC().Truncate(time.Second), Rounds: o.rounds}
+	if err := result.signatures(ctx, dir, o, say); err != nil {
 		return err
 	}
 	result.finish()
-	if asJSON {
+	if o.json {
 		return json.NewEncoder(os.Stdout).Encode(result)
 	}
 	result.print(os.Stdout)

@@ -22,8 +22,11 @@ import (
 	"github.com/sigilkeys/sigil/internal/devstack"
 )
 
-// measurement is one run with so many clients.
+// measurement is one run with so many clients; after all rounds, the median of
+// each figure.
 type measurement struct {
+	Engine     string  `json:"engine"`
+	Flushed    bool    `json:"flushed"` // to a disk; otherwise the database is in memory
 	Clients    int     `json:"clients"`
 	Requests   int     `json:"requests"`
 	PerSecond  float64 `json:"per_second"`
@@ -31,10 +34,41 @@ type measurement struct {
 	P99        float64 `json:"p99_ms"`
 	Server     float64 `json:"control_plane_us"`      // CPU per request
 	TEE        float64 `json:"tee_us"`                // CPU per request
+	Database   float64 `json:"database_server_us"`    // CPU per request; SQLite has none of its own
 	Baseline   float64 `json:"baseline_us"`           // CPU per request of the handler that only signs
-	Beyond     float64 `json:"beyond_crypto_us"`      // both, less request verify, sign and self-verify
+	Beyond     float64 `json:"beyond_crypto_us"`      // all, less request verify, sign and self-verify
 	BeyondBusy float64 `json:"beyond_busy_crypto_us"` // the same, with those as slow as under load
 	Flushes    float64 `json:"requests_per_batch"`
+}
+
+// all is the CPU of a request, whoever used it.
+func (m *measurement) all() float64 { return m.Server + m.TEE + m.Database }
+
+// middle has the median of each figure.
+func middle(rounds []measurement) measurement {
+	out := rounds[0]
+	for _, figure := range []func(*measurement) *float64{
+		func(m *measurement) *float64 { return &m.PerSecond },
+		func(m *measurement) *float64 { return &m.P50 },
+		func(m *measurement) *float64 { return &m.P99 },
+		func(m *measurement) *float64 { return &m.Server },
+		func(m *measurement) *float64 { return &m.TEE },
+		func(m *measurement) *float64 { return &m.Database },
+		func(m *measurement) *float64 { return &m.Baseline },
+		func(m *measurement) *float64 { return &m.Flushes },
+	} {
+		var list []float64
+		for i := range rounds {
+			list = append(list, *figure(&rounds[i]))
+		}
+		*figure(&out) = median(list)
+	}
+	return out
+}
+
+func median(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
 }
 
 // signedRequest is made before the clock starts: the clients' cost is no part.
@@ -77,7 +111,9 @@ func prepareOne(key ed25519.PrivateKey, wallet string, i int) (signedRequest, er
 	return signedRequest{h, body}, nil
 }
 
-func measure(ctx context.Context, info devstack.Info, clients, n int) (*measurement, error) {
+// measure has an installation sign n messages for so many clients.
+func measure(ctx context.Context, in *installation, clients, n int) (*measurement, error) {
+	info := in.stack.Info()
 	warm, err := prepare(info, 4*clients)
 	if err != nil {
 		return nil, err
@@ -89,25 +125,22 @@ func measure(ctx context.Context, info devstack.Info, clients, n int) (*measurem
 	if err != nil {
 		return nil, err
 	}
-	pids := []int{info.PIDs["sigil-serve"], info.PIDs["sigil-tee"]}
-	var before, after [2]time.Duration
-	for i, pid := range pids {
-		if before[i], err = cpuTime(pid); err != nil {
-			return nil, err
-		}
+	before, err := in.usage()
+	if err != nil {
+		return nil, err
 	}
 	d, err := drive(ctx, info.APIBaseURL+"/v1/s2s/sign", clients, list)
 	if err != nil {
 		return nil, err
 	}
-	for i, pid := range pids {
-		if after[i], err = cpuTime(pid); err != nil {
-			return nil, err
-		}
+	after, err := in.usage()
+	if err != nil {
+		return nil, err
 	}
-	per := func(i int) float64 { return float64((after[i] - before[i]).Nanoseconds()) / 1e3 / float64(n) }
-	return &measurement{Clients: clients, Requests: n, PerSecond: float64(n) / d.took.Seconds(), P50: d.quantile(0.5), P99: d.quantile(0.99),
-		Server: per(0), TEE: per(1), Flushes: float64(n) / float64(max(1, d.batches))}, nil
+	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(n) }
+	return &measurement{Engine: in.engine, Clients: clients, Requests: n, PerSecond: float64(n) / d.took.Seconds(), P50: d.quantile(0.5), P99: d.quantile(0.99),
+		Server: per(after.server - before.server), TEE: per(after.tee - before.tee), Database: per(after.database - before.database),
+		Flushes: float64(n) / float64(max(1, d.batches))}, nil
 }
 
 // driven is how a run went.

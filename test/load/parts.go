@@ -10,7 +10,6 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
-	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/internal/teelink"
 )
 
@@ -18,8 +17,9 @@ import (
 // request: each measured alone, in this process, at the size of the run's
 // batches.
 type parts struct {
-	Link   float64 `json:"link_us"`   // both ends, TLS and flushes included
-	Commit float64 `json:"commit_us"` // rows and their share of the flush
+	Link     float64 `json:"link_us"`            // both ends, TLS and flushes included
+	Commit   float64 `json:"commit_us"`          // rows and, with SQLite, their share of the flush
+	Database float64 `json:"database_server_us"` // the server's part of the commit; SQLite has none
 }
 
 // Sizes of what a signature of an EVM message moves, in bytes.
@@ -28,14 +28,6 @@ const (
 	signatureSize = 132
 	batchSize     = 240
 )
-
-func measureParts(ctx context.Context, perBatch float64) (p parts, err error) {
-	if p.Link, err = linkCost(ctx); err != nil {
-		return p, err
-	}
-	p.Commit, err = commitCost(ctx, max(1, int(perBatch+0.5)))
-	return p, err
-}
 
 // spent runs f and returns this process's CPU time in it per request.
 func spent(requests int, f func() error) (float64, error) {
@@ -110,33 +102,42 @@ func call(ctx context.Context, c *teelink.Client, callers, each int) error {
 	return <-failed
 }
 
-// commitCost commits batches of so many decisions, one transaction each.
-func commitCost(ctx context.Context, size int) (float64, error) {
-	dir, err := os.MkdirTemp("", "sigil-load")
+// commitCost commits batches of so many decisions, one transaction each, and
+// returns what that costs here and, on a server, there.
+func commitCost(ctx context.Context, in *installation, size int) (here, there float64, err error) {
+	s, err := in.open(ctx)
 	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	s, err := sqlitestore.Open(ctx, dir)
-	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer s.Close()
 	n := 4000 / size
 	list := make([]store.CommitBatch, n)
 	for i := range list {
 		if list[i], err = decisions(uint64(i+1), size); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return spent(n*size, func() error {
+	commit := func() error {
 		for i := range list {
 			if _, err := s.Commit(ctx, list[i:i+1]); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	if in.server == nil {
+		here, err = spent(n*size, commit)
+		return here, 0, err
+	}
+	before, err := familyTime(in.server.PID())
+	if err != nil {
+		return 0, 0, err
+	}
+	if here, err = spent(n*size, commit); err != nil {
+		return 0, 0, err
+	}
+	after, err := familyTime(in.server.PID())
+	return here, float64((after - before).Nanoseconds()) / 1e3 / float64(n*size), err
 }
 
 func decisions(number uint64, size int) (store.CommitBatch, error) {

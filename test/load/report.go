@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,12 +18,23 @@ import (
 
 // report is one run of the program.
 type report struct {
-	Machine string        `json:"machine"`
-	Taken   time.Time     `json:"taken"`
-	Stages  crypto        `json:"crypto_us"`
-	Busy    crypto        `json:"crypto_busy_us"`
-	Parts   parts         `json:"parts"` // of the run with 64 clients
-	Runs    []measurement `json:"runs"`
+	Machine string           `json:"machine"`
+	Taken   time.Time        `json:"taken"`
+	Server  string           `json:"postgresql"` // version and settings
+	Rounds  int              `json:"rounds"`
+	Stages  crypto           `json:"crypto_us"`
+	Busy    crypto           `json:"crypto_busy_us"`
+	Parts   map[string]parts `json:"parts"` // by engine, of the runs with 64 clients
+	Runs    []measurement    `json:"runs"`
+}
+
+func (r *report) run(engine string, flushed bool, clients int) *measurement {
+	for i := range r.Runs {
+		if m := &r.Runs[i]; m.Engine == engine && m.Flushed == flushed && m.Clients == clients {
+			return m
+		}
+	}
+	return &measurement{}
 }
 
 // crypto is the part that no design can save, in microseconds. Stages has it
@@ -129,55 +139,7 @@ func busyStages() (crypto, error) {
 func (r *report) finish() {
 	for i := range r.Runs {
 		m := &r.Runs[i]
-		m.Beyond = m.Server + m.TEE - r.Stages.sum()
-		m.BeyondBusy = m.Server + m.TEE - r.Busy.sum()
+		m.Beyond = m.all() - r.Stages.sum()
+		m.BeyondBusy = m.all() - r.Busy.sum()
 	}
-}
-
-func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "CPU per signature (secp256k1, EIP-191), SQLite, receipts committed before the reply\n%s, %s\n\n", r.Machine, r.Taken.Format(time.RFC3339))
-	fmt.Fprintf(w, "  %-34s %10s %10s\n", "", "1 client", "64 clients")
-	row := func(name, format string, value func(*measurement) float64) {
-		fmt.Fprintf(w, "  %-34s", name)
-		for i := range r.Runs {
-			fmt.Fprintf(w, " %10s", fmt.Sprintf(format, value(&r.Runs[i])))
-		}
-		fmt.Fprintln(w)
-	}
-	row("control plane, us", "%.0f", func(m *measurement) float64 { return m.Server })
-	row("TEE workload, us", "%.0f", func(m *measurement) float64 { return m.TEE })
-	row("both, us", "%.0f", func(m *measurement) float64 { return m.Server + m.TEE })
-	row("less verify, sign, self-verify, us", "%.0f", func(m *measurement) float64 { return m.Beyond })
-	row("  the same, as slow as under load", "%.0f", func(m *measurement) float64 { return m.BeyondBusy })
-	row("handler that only signs, us", "%.0f", func(m *measurement) float64 { return m.Baseline })
-	row("ratio to that handler", "%.1f", func(m *measurement) float64 { return (m.Server + m.TEE) / m.Baseline })
-	row("requests per second", "%.0f", func(m *measurement) float64 { return m.PerSecond })
-	row("latency p50, ms", "%.2f", func(m *measurement) float64 { return m.P50 })
-	row("latency p99, ms", "%.2f", func(m *measurement) float64 { return m.P99 })
-	row("requests per batch", "%.1f", func(m *measurement) float64 { return m.Flushes })
-	r.printStages(w)
-}
-
-// printStages takes the run with 64 clients apart. What no stage accounts for
-// is looking up objects, opening shares, policy, leaves and receipts, and what
-// the runtime needs for all of it.
-func (r *report) printStages(w io.Writer) {
-	m := r.Runs[len(r.Runs)-1]
-	http := m.Baseline - r.Busy.Sign
-	fmt.Fprintf(w, "\n  %-34s %10s %10s\n", "stages at 64 clients, us", "alone", "all busy")
-	row := func(name string, alone, busy float64) {
-		cell := ""
-		if alone > 0 {
-			cell = fmt.Sprintf("%.0f", alone)
-		}
-		fmt.Fprintf(w, "  %-34s %10s %10.0f\n", name, cell, busy)
-	}
-	row("HTTP and JSON (handler less sign)", 0, http)
-	row("link, both ends", 0, r.Parts.Link)
-	row("request verify", r.Stages.RequestVerify, r.Busy.RequestVerify)
-	row("sign", r.Stages.Sign, r.Busy.Sign)
-	row("self-verify", r.Stages.SelfVerify, r.Busy.SelfVerify)
-	row("commit, flush shared", 0, r.Parts.Commit)
-	row("everything else", 0, m.BeyondBusy-http-r.Parts.Link-r.Parts.Commit)
-	fmt.Fprintf(w, "\n  signing runs inside secret.Do: %v\n", r.Stages.Protected)
 }
