@@ -111,10 +111,16 @@ func (r *Rows) Wallets(ctx context.Context, org canon.UUID, f store.WalletFilter
 	if err != nil {
 		return nil, 0, err
 	}
-	// The index alone finds the page: rows that are skipped aren't read.
+	rows, order := w.String(), ` ORDER BY created, id`
 	bounds := w.page(p)
-	items, err := collect(ctx, r, One(org), scanWallet, `SELECT `+walletColumns+` FROM wallets WHERE id IN (SELECT id FROM wallets WHERE `+w.String()+
-		` ORDER BY created, id`+bounds+`) ORDER BY created, id`, w.args...)
+	rows, order := w.String(), ` ORDER BY created, id`
+	bounds := w.page(p)
+	text := `SELECT ` + walletColumns + ` FROM wallets WHERE ` + rows + order + bounds
+	if p.Offset > 0 || f.LabelPrefix != "" {
+		// The index alone finds the page: rows that are skipped, or only sorted, aren't read.
+		text = `SELECT ` + walletColumns + ` FROM wallets WHERE id IN (SELECT id FROM wallets WHERE ` + rows + order + bounds + `)` + order
+	}
+	items, err := collect(ctx, r, One(org), scanWallet, text, w.args...)
 	return items, total, err
 }
 
