@@ -89,7 +89,7 @@ func (b *baselineProcess) stop() {
 func (b *baselineProcess) measure(ctx context.Context, clients, n int) (float64, error) {
 	list := make([]signedRequest, n)
 	for i := range list {
-		list[i] = signedRequest{http.Header{"Content-Type": {"application/json"}}, fmt.Appendf(nil, `{"wallet_id":"x","network":"base","message":"load %d"}`, i)}
+		list[i] = signedRequest{"POST", "", http.Header{"Content-Type": {"application/json"}}, fmt.Appendf(nil, `{"wallet_id":"x","network":"base","message":"load %d"}`, i)}
 	}
 	if _, err := drive(ctx, b.url, clients, list[:min(n, 4*clients)]); err != nil {
 		return 0, err

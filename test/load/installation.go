@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -116,6 +117,14 @@ func (in *installation) open(ctx context.Context) (store.Store, error) {
 		return sqlitestore.Open(ctx, filepath.Join(in.cfg.Data, "db"))
 	}
 	return pgstore.Open(ctx, pgstore.Config{DSN: in.server.DSN("sigil_app", in.database)})
+}
+
+// tables opens the database for SQL of any kind.
+func (in *installation) tables() (*sql.DB, error) {
+	if in.server == nil {
+		return sql.Open("sqlite", filepath.Join(in.cfg.Data, "db", sqlitestore.FileName))
+	}
+	return sql.Open("pgx", in.server.DSN(pgtest.Superuser, in.database)+"&search_path=sigil")
 }
 
 // usage is CPU time by who used it.

@@ -1,10 +1,10 @@
 // Command load measures what a signature costs: CPU time per request of all
 // processes, for 1 and 64 clients, on SQLite and on PostgreSQL, with and
 // without the flush to disk, beside an HTTP handler that only signs with a key
-// in memory. All of it in the same run on the same machine, what is compared in
-// turns.
+// in memory; and whether a wallet among many is found as fast as one among few.
+// All of it in the same run on the same machine, what is compared in turns.
 //
-//	go run ./test/load [-requests N] [-rounds N] [-json]
+//	go run ./test/load [-requests N] [-rounds N] [-wallets N] [-lookups N] [-json]
 //
 // CPU time is the kernel's accounting of whole processes (user and system),
 // so it holds everything: HTTP, JSON, the link, garbage collection, SQLite
@@ -20,25 +20,30 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
 // options are the flags.
 type options struct {
-	bin              string
-	requests, rounds int
+	bin, ram         string // folders of the programs, and without a disk
+	requests, rounds int    // of signatures
+	wallets, lookups int    // and rounds of asking for them
 	json             bool
+	say              func(format string, args ...any) // progress
 }
 
 func main() {
-	var o options
+	o := options{ram: memory}
 	baseline := flag.String("baseline", "", "serve the baseline handler at this address (used by the program itself)")
-	flag.IntVar(&o.requests, "requests", 4000, "requests per round with 64 clients; a quarter with 1")
+	flag.IntVar(&o.requests, "requests", 4000, "requests per round with 64 clients; a quarter with 1. 0: no signatures")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of signatures, each of which meets every database")
+	flag.IntVar(&o.wallets, "wallets", 10_000_000, "wallets to compare with 1,000, some 2.5 kB of disk each. 0: no wallets")
+	flag.IntVar(&o.lookups, "lookups", 50, "rounds of asking for wallets")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of sigil and sigil-tee")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if *baseline != "" {
@@ -52,30 +57,55 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, o options) (err error) {
-	if o.bin, err = filepath.Abs(o.bin); err != nil {
+func run(ctx context.Context, o options) error {
+	began := time.Now()
+	o.say = func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%5.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	if err := kept(os.TempDir(), o.ram); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "sigil-load")
+	r, err := take(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's user has to get through
-		return err
-	}
-	began := time.Now()
-	say := func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
-	}
-	result := &report{Machine: machine(), Taken: began.UTC().Truncate(time.Second), Rounds: o.rounds}
-	if err := result.signatures(ctx, dir, o, say); err != nil {
-		return err
-	}
-	result.finish()
 	if o.json {
-		return json.NewEncoder(os.Stdout).Encode(result)
+		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	result.print(os.Stdout)
+	r.print(os.Stdout)
 	return nil
+}
+
+// take measures, in a folder that is gone afterwards.
+func take(ctx context.Context, o options) (r *report, err error) {
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
+		return nil, err
+	}
+	dir, err := folder("")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	r = &report{Machine: machine(), Taken: time.Now().UTC().Truncate(time.Second), Rounds: o.rounds}
+	if o.requests > 0 {
+		if err := r.signatures(ctx, dir, o); err != nil {
+			return nil, err
+		}
+	}
+	if o.wallets > 0 {
+		if err := r.wallets(ctx, dir, o); err != nil {
+			return nil, err
+		}
+	}
+	r.finish()
+	return r, nil
+}
+
+// folder makes one in dir that PostgreSQL's user gets through.
+func folder(dir string) (string, error) {
+	dir, err := os.MkdirTemp(dir, "sigil-load")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711)
 }

@@ -73,11 +73,12 @@ func median(list []float64) float64 {
 
 // signedRequest is made before the clock starts: the clients' cost is no part.
 type signedRequest struct {
-	header http.Header
-	body   []byte
+	method, target string
+	header         http.Header
+	body           []byte
 }
 
-func prepare(info devstack.Info, n int) ([]signedRequest, error) {
+func requestKey(info devstack.Info) (ed25519.PrivateKey, error) {
 	raw, err := os.ReadFile(info.SecretKeyFile)
 	if err != nil {
 		return nil, err
@@ -86,29 +87,39 @@ func prepare(info devstack.Info, n int) ([]signedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := token.RequestKey()
+	return token.RequestKey(), nil
+}
+
+func prepare(info devstack.Info, n int) ([]signedRequest, error) {
+	key, err := requestKey(info)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]signedRequest, n)
 	for i := range out {
-		if out[i], err = prepareOne(key, info.WalletID, i); err != nil {
+		body := fmt.Appendf(nil, `{"wallet_id":%q,"network":"base","message":"load %d"}`, info.WalletID, i)
+		if out[i], err = prepareOne(key, "POST", "/v1/s2s/sign", body); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func prepareOne(key ed25519.PrivateKey, wallet string, i int) (signedRequest, error) {
-	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":"base","message":"load %d"}`, wallet, i)
+func prepareOne(key ed25519.PrivateKey, method, target string, body []byte) (signedRequest, error) {
 	id, err := canon.NewOrderedUUID(time.Now(), rand.Reader)
 	if err != nil {
 		return signedRequest{}, err
 	}
-	r := authority.Request{Method: "POST", Path: "/v1/s2s/sign", Body: body, Created: time.Now().Unix(), ID: id}
+	path, query, _ := strings.Cut(target, "?")
+	r := authority.Request{Method: method, Path: path, Query: query, Body: body, Created: time.Now().Unix(), ID: id}
 	h, err := r.Sign(key)
 	if err != nil {
 		return signedRequest{}, err
 	}
-	h.Set("Content-Type", "application/json")
-	return signedRequest{h, body}, nil
+	if method != "GET" {
+		h.Set("Content-Type", "application/json")
+	}
+	return signedRequest{method, target, h, body}, nil
 }
 
 // measure has an installation sign n messages for so many clients.
@@ -118,7 +129,7 @@ func measure(ctx context.Context, in *installation, clients, n int) (*measuremen
 	if err != nil {
 		return nil, err
 	}
-	if _, err := drive(ctx, info.APIBaseURL+"/v1/s2s/sign", clients, warm); err != nil {
+	if _, err := drive(ctx, info.APIBaseURL, clients, warm); err != nil {
 		return nil, err
 	}
 	list, err := prepare(info, n)
@@ -129,7 +140,7 @@ func measure(ctx context.Context, in *installation, clients, n int) (*measuremen
 	if err != nil {
 		return nil, err
 	}
-	d, err := drive(ctx, info.APIBaseURL+"/v1/s2s/sign", clients, list)
+	d, err := drive(ctx, info.APIBaseURL, clients, list)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +168,7 @@ func (d *driven) quantile(q float64) float64 {
 
 // drive sends the requests from so many clients, each with one connection,
 // and requires success of every one.
-func drive(ctx context.Context, url string, clients int, list []signedRequest) (*driven, error) {
+func drive(ctx context.Context, base string, clients int, list []signedRequest) (*driven, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients, MaxConnsPerHost: clients}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
@@ -172,7 +183,7 @@ func drive(ctx context.Context, url string, clients int, list []signedRequest) (
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
 				start := time.Now()
-				batch, err := send(ctx, client, url, &list[i])
+				batch, err := send(ctx, client, base, &list[i])
 				d.latencies[i] = time.Since(start)
 				mu.Lock()
 				batches[batch] = true
@@ -190,23 +201,10 @@ func drive(ctx context.Context, url string, clients int, list []signedRequest) (
 }
 
 // send returns a name of the batch that the decision came in.
-func send(ctx context.Context, client *http.Client, url string, r *signedRequest) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, "POST", url, bytes.NewReader(r.body))
+func send(ctx context.Context, client *http.Client, base string, r *signedRequest) (string, error) {
+	body, err := exchange(ctx, client, base, r)
 	if err != nil {
 		return "", err
-	}
-	req.Header = r.header
-	res, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return "", err
-	}
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("status %d: %.300s", res.StatusCode, body)
 	}
 	var reply struct {
 		Data struct {
@@ -220,4 +218,26 @@ func send(ctx context.Context, client *http.Client, url string, r *signedRequest
 	}
 	p := reply.Data.Receipt.Proof
 	return string(p[max(0, len(p)-64):]), nil // the batch's signature
+}
+
+// exchange returns the body of the reply, which must be a success.
+func exchange(ctx context.Context, client *http.Client, base string, r *signedRequest) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, base+r.target, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = r.header
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s %s: status %d: %.300s", r.method, r.target, res.StatusCode, body)
+	}
+	return body, nil
 }

@@ -9,9 +9,14 @@ import (
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s\n%s\n", r.Machine, r.Taken.Format(time.RFC3339), r.Server)
 	fmt.Fprintln(w, "Machines are shared and noisy: read CPU and ratios, not times.")
-	r.printSignatures(w)
-	r.printStages(w)
-	r.printFlush(w)
+	if len(r.Runs) > 0 {
+		r.printSignatures(w)
+		r.printStages(w)
+		r.printFlush(w)
+	}
+	for i := range r.Wallets {
+		r.Wallets[i].print(w)
+	}
 }
 
 // heading begins a table whose columns are engines by clients.
@@ -101,4 +106,27 @@ func (r *report) printFlush(w io.Writer) {
 			return of(true)(engine, clients) / of(false)(engine, clients)
 		})
 	}
+}
+
+func (f *walletFigures) print(w io.Writer) {
+	fmt.Fprintf(w, "\nOne of %d wallets, and one of %d, on %s: rows cloned in SQL, asked for in turns by the\nstore's methods and over HTTP. CPU is that of the database, and over HTTP of the control plane.\n", handful, f.Many, f.Engine)
+	fmt.Fprintf(w, "%s; %.1f GB on disk, filled in %.0f s.\n\n", f.Settings, float64(f.Bytes)/1e9, f.Fill)
+	fmt.Fprintf(w, "  %-34s %9s %9s %6s %9s %9s\n", "", "p50, us", "", "", "CPU, us", "")
+	fmt.Fprintf(w, "  %-34s %9s %9s %6s %9s %9s\n", "", "few", "many", "ratio", "few", "many")
+	for _, l := range f.Lookups {
+		if l.Failed != "" {
+			fmt.Fprintf(w, "  %-34s failed: %s\n", l.Name, l.Failed)
+			continue
+		}
+		verdict := ""
+		if l.Expected && l.Ratio > 1.1 {
+			verdict = "  > 10 %"
+		}
+		fmt.Fprintf(w, "  %-34s %9.0f %9.0f %6.2f %9.0f %9.0f%s\n", l.Name, l.Few, l.Many, l.Ratio, l.FewCPU, l.ManyCPU, verdict)
+	}
+	fmt.Fprint(w, `
+  A get is a way down trees, which with many rows have a level or two more. What is
+  found again is in memory; one of all may be anywhere, on the disk too. Pages after a
+  time and by label count what they find.
+`)
 }

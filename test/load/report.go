@@ -26,6 +26,7 @@ type report struct {
 	Busy    crypto           `json:"crypto_busy_us"`
 	Parts   map[string]parts `json:"parts"` // by engine, of the runs with 64 clients
 	Runs    []measurement    `json:"runs"`
+	Wallets []walletFigures  `json:"wallets"` // by engine
 }
 
 func (r *report) run(engine string, flushed bool, clients int) *measurement {

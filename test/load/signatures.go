@@ -26,55 +26,56 @@ type scene struct {
 	all []*installation // on the disk: SQLite, PostgreSQL; in memory: the same
 }
 
-// newScene starts SQLite and PostgreSQL, each with its files on the disk and in
-// memory.
-func newScene(ctx context.Context, bin, dir string) (s *scene, err error) {
+// kept requires that files of dir are on a disk, and those of ram aren't.
+func kept(dir, ram string) error {
+	lost, err := inMemory(dir)
+	if err != nil {
+		return err
+	}
+	volatile, err := inMemory(ram)
+	switch {
+	case err != nil:
+		return err
+	case lost:
+		return fmt.Errorf("%s is in memory: set TMPDIR to a folder on a disk", dir)
+	case !volatile:
+		return fmt.Errorf("%s is on a disk: a RAM disk is needed there", ram)
+	}
+	return nil
+}
+
+// newScene starts SQLite and PostgreSQL, each with its files in dir and in ram.
+func newScene(ctx context.Context, bin, dir, ram string) (s *scene, err error) {
 	s = &scene{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.end())
 		}
 	}()
-	ram, err := os.MkdirTemp(memory, "sigil-load")
-	if err != nil {
+	if ram, err = folder(ram); err != nil {
 		return nil, err
 	}
 	s.Cleanup(func() { _ = os.RemoveAll(ram) })
-	if err := os.Chmod(ram, 0o711); err != nil { // the server's user has to get through
+	files := filepath.Join(ram, "sqlite")
+	if err := os.Mkdir(files, 0o700); err != nil {
 		return nil, err
 	}
-	for _, files := range []string{"", ram} {
-		if err := s.add(ctx, bin, dir, files); err != nil {
-			return nil, err
-		}
+	if err := s.add(ctx, bin, dir, "disk", dir, ""); err != nil {
+		return nil, err
 	}
-	return s, nil
+	return s, s.add(ctx, bin, dir, "memory", ram, files)
 }
 
-func (s *scene) add(ctx context.Context, bin, dir, files string) error {
-	disk, name := filepath.Join(dir, "pg"), "disk"
-	if files != "" {
-		disk, name = files, "memory"
+// add starts both engines, PostgreSQL with its files somewhere in its folder,
+// SQLite with them in files or, if that is "", its own.
+func (s *scene) add(ctx context.Context, bin, dir, name, folder, files string) error {
+	folder = filepath.Join(folder, "pg")
+	if err := os.Mkdir(folder, 0o711); err != nil {
+		return err
 	}
-	volatile, err := inMemory(filepath.Dir(disk))
+	server, err := s.server(folder)
 	if err != nil {
 		return err
-	}
-	if volatile == (files == "") {
-		return fmt.Errorf("%s in memory: %v. Set TMPDIR to a folder on a disk", filepath.Dir(disk), volatile)
-	}
-	if err := os.MkdirAll(disk, 0o711); err != nil {
-		return err
-	}
-	server, err := s.server(disk)
-	if err != nil {
-		return err
-	}
-	if files != "" {
-		files = filepath.Join(files, "sqlite")
-		if err := os.Mkdir(files, 0o700); err != nil {
-			return err
-		}
 	}
 	lite, err := s.install(ctx, bin, dir, "sqlite-"+name, files, nil)
 	if err != nil {
@@ -104,8 +105,8 @@ func (s *scene) end() error {
 
 // signatures measures all four in turns, so that what else the machine does
 // meets each, and returns the medians.
-func (r *report) signatures(ctx context.Context, dir string, o options, say func(string, ...any)) (err error) {
-	s, err := newScene(ctx, o.bin, dir)
+func (r *report) signatures(ctx context.Context, dir string, o options) (err error) {
+	s, err := newScene(ctx, o.bin, dir, o.ram)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (r *report) signatures(ctx context.Context, dir string, o options, say func
 		}
 		list := make([][]measurement, len(s.all))
 		for round := range o.rounds {
-			say("signatures: %d clients, round %d of %d", clients, round+1, o.rounds)
+			o.say("signatures: %d clients, round %d of %d", clients, round+1, o.rounds)
 			if err := s.round(ctx, base, clients, n, list); err != nil {
 				return err
 			}
@@ -134,7 +135,7 @@ func (r *report) signatures(ctx context.Context, dir string, o options, say func
 	if r.Server, err = s.settings(s.all[1].server, "fsync", "synchronous_commit", "wal_level", "shared_buffers"); err != nil {
 		return err
 	}
-	say("stages")
+	o.say("stages")
 	if r.Stages, err = stages(); err != nil {
 		return err
 	}

@@ -113,8 +113,6 @@ func (r *Rows) Wallets(ctx context.Context, org canon.UUID, f store.WalletFilter
 	}
 	rows, order := w.String(), ` ORDER BY created, id`
 	bounds := w.page(p)
-	rows, order := w.String(), ` ORDER BY created, id`
-	bounds := w.page(p)
 	text := `SELECT ` + walletColumns + ` FROM wallets WHERE ` + rows + order + bounds
 	if p.Offset > 0 || f.LabelPrefix != "" {
 		// The index alone finds the page: rows that are skipped, or only sorted, aren't read.
