@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	_ "embed"
 	"encoding/hex"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/sigilkeys/sigil/internal/canon"
-	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
 //go:embed clone_sqlite.sql
@@ -65,7 +65,7 @@ func (p *population) spread() {
 
 // clone makes the organisation's few wallets many, over one connection to a
 // database of either engine that has no other organisation.
-func (p *population) clone(ctx context.Context, db sqlrows.Tx, engine string) error {
+func (p *population) clone(ctx context.Context, db *sql.Conn, engine string) error {
 	if p.few > 0 && p.many%p.few != 0 || p.many < 4*front {
 		return fmt.Errorf("%d wallets: give a multiple of %d", p.many, max(p.few, 4*front))
 	}
@@ -98,7 +98,7 @@ func (p *population) clone(ctx context.Context, db sqlrows.Tx, engine string) er
 }
 
 // read learns the real wallets in the order of their creation.
-func (p *population) read(ctx context.Context, db sqlrows.Tx) error {
+func (p *population) read(ctx context.Context, db *sql.Conn) error {
 	rows, err := db.QueryContext(ctx, `SELECT id, created FROM wallets ORDER BY created, id`)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (c clone) label() string   { return fmt.Sprintf("wallet-%09d", c.place) }
 func (c clone) address() string { return "0x" + hex.EncodeToString(c.id[:]) + "00000000" }
 
 // sample returns up to n clones of an organisation, from all over.
-func (p *population) sample(ctx context.Context, db sqlrows.Tx, org canon.UUID, n int) ([]clone, error) {
+func (p *population) sample(ctx context.Context, db *sql.Conn, org canon.UUID, n int) ([]clone, error) {
 	_, stride := p.total()
 	has, place := p.many, p.place
 	if org == p.guest {

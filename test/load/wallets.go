@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/pgtest"
-	"github.com/sigilkeys/sigil/internal/store/sqlrows"
 )
 
 const (
@@ -165,7 +165,7 @@ func (s *side) fill(ctx context.Context) error {
 }
 
 // choose picks the wallets that are asked for.
-func (s *side) choose(ctx context.Context, db sqlrows.Tx) (err error) {
+func (s *side) choose(ctx context.Context, db *sql.Conn) (err error) {
 	if s.wallets, err = s.sample(ctx, db, s.org, handful); err != nil {
 		return err
 	}
