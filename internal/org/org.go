@@ -80,6 +80,9 @@ func (s *Service) Create(ctx context.Context, genesis []byte, claim Claim) (*sto
 	if err != nil {
 		return nil, refuse(api.CodeTEEUnavailable, "the TEE didn't answer: %v", err)
 	}
+	if err := s.verifyState(ctx, g, state); err != nil {
+		return nil, err
+	}
 	o := &store.Organization{ID: g.OrganizationID, Genesis: genesis, Digest: g.Digest, State: state, Created: s.Now().UTC().Truncate(time.Microsecond)}
 	err = s.Store.CreateOrganization(ctx, o)
 	if errors.Is(err, store.ErrExists) {
@@ -89,6 +92,40 @@ func (s *Service) Create(ctx context.Context, genesis []byte, claim Claim) (*sto
 		return nil, refuse(api.CodeStoreUnavailable, "the organisation couldn't be stored; send the same request again")
 	}
 	return o, nil
+}
+
+// verifyState requires that an instance with evidence made the state key for this
+// organisation: what is stored now is there for good.
+func (s *Service) verifyState(ctx context.Context, g *authority.VerifiedGenesis, state []byte) error {
+	unfit := func(err error) error {
+		return refuse(api.CodeTEEUnavailable, "the TEE's answer doesn't verify, and nothing was stored: %v", err)
+	}
+	r, err := receipt.DecodeStateRecord(state)
+	if err != nil {
+		return unfit(err)
+	}
+	cert, err := receipt.StateCertificateOf(state)
+	if err != nil {
+		return unfit(err)
+	}
+	e, err := s.Store.Evidence(ctx, cert.Statement)
+	if errors.Is(err, store.ErrNotFound) {
+		return unfit(errors.New("it is of an instance without evidence"))
+	}
+	if err != nil {
+		return refuse(api.CodeStoreUnavailable, "the database doesn't answer")
+	}
+	st, err := receipt.DecodeStatement(e.Statement)
+	if err == nil {
+		_, err = receipt.OpenStateCertificate(r.Certificate, st.InstanceKey)
+	}
+	if err == nil && (cert.Organization != g.OrganizationID || cert.Genesis != g.Digest) {
+		err = errors.New("it was made for another organisation")
+	}
+	if err != nil {
+		return unfit(err)
+	}
+	return nil
 }
 
 // Get finds an organisation.
