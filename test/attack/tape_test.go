@@ -40,17 +40,17 @@ type replayer struct {
 	wallets map[receipt.UUID]bool
 }
 
-func newReplayer(t *testing.T, tape []tapped) *replayer {
+func newReplayer(t *testing.T, tape []stack.Tapped) *replayer {
 	r := &replayer{t: t, known: map[deed]string{}, wallets: map[receipt.UUID]bool{}}
 	for _, f := range tape {
 		switch {
-		case f.toTEE && f.Op == teelink.OpDecide:
+		case f.ToTEE && f.Op == teelink.OpDecide:
 			d, err := teelink.DecodeDecide(f.Payload)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.decides = append(r.decides, d)
-		case f.toTEE && f.Op == teelink.OpPut:
+		case f.ToTEE && f.Op == teelink.OpPut:
 			list, err := teelink.DecodePut(f.Payload)
 			if err != nil {
 				t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTapeOfTheLink(t *testing.T) {
 	if _, err := s.client.Wallets().Create(t.Context(), client.NewWallet{Label: "third", IdempotencyKey: "w-3"}); err != nil {
 		t.Fatal(err)
 	}
-	tape := link.tape()
+	tape := link.Frames()
 	rec.mu.Lock()
 	requests, everything := slices.Clone(rec.requests), bytes.Clone(rec.bytes.Bytes())
 	rec.mu.Unlock()
@@ -220,7 +220,7 @@ func TestTapeOfTheLink(t *testing.T) {
 		return other.Link.Address
 	}
 	verbatim()
-	if h := r.report("the same workload, at once", link.target, now); h.same == 0 || h.rekeyed > 0 {
+	if h := r.report("the same workload, at once", link.Target(), now); h.same == 0 || h.rekeyed > 0 {
 		t.Errorf("%+v", h)
 	}
 	if h := r.report("a fresh workload, at once", fresh(), now); h.same == 0 || h.rekeyed == 0 {
@@ -228,7 +228,7 @@ func TestTapeOfTheLink(t *testing.T) {
 	}
 	offset.Store(int64(61 * time.Second))
 	verbatim()
-	for name, address := range map[string]string{"the same workload, 61 s later": link.target, "a fresh workload, 61 s later": fresh()} {
+	for name, address := range map[string]string{"the same workload, 61 s later": link.Target(), "a fresh workload, 61 s later": fresh()} {
 		if h := r.report(name, address, now); h.same+h.rekeyed > 0 {
 			t.Errorf("%s: %+v", name, h)
 		}
@@ -239,7 +239,7 @@ func TestTapeOfTheLink(t *testing.T) {
 	if after := decided(t, dir); after != rows {
 		t.Errorf("replaying changed what is decided: %s became %s", rows, after)
 	}
-	canary(t, s, r, link.target)
+	canary(t, s, r, link.Target())
 }
 
 // decided counts the rows that stand for decisions. Batches may come: what a
@@ -268,7 +268,7 @@ func TestWalletMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReplayer(t, link.tape())
+	r := newReplayer(t, link.Frames())
 	c := dial(t, stack.Start(t, stack.Options{Cloud: s.Cloud}).Link.Address)
 	for _, o := range r.objects {
 		_ = c.Put(t.Context(), []teelink.Object{o}) // wallets needn't verify here
@@ -278,7 +278,7 @@ func TestWalletMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	anew := teelink.Object{Kind: teelink.ObjectWalletRecord, Bytes: out.Item().Result}
-	if err := dial(t, link.target).Put(t.Context(), []teelink.Object{anew}); err != nil {
+	if err := dial(t, link.Target()).Put(t.Context(), []teelink.Object{anew}); err != nil {
 		t.Fatal(err)
 	}
 	link.set(func(toTEE bool, f *teelink.Frame) {

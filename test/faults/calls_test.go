@@ -124,6 +124,8 @@ func (p storePlant) plan(c *cell) { p.faulty.plan(c.call, c.fault, c.flaw, 1) }
 
 func (p storePlant) restart() { p.s.Restart() }
 
+func (p storePlant) lingers() bool { return false }
+
 // draw returns where cells are drawn from, and how often.
 func draw(t *testing.T) (random *rand.Rand, rounds int) {
 	t.Helper()
@@ -140,7 +142,7 @@ func draw(t *testing.T) (random *rand.Rand, rounds int) {
 func TestFaultsOfStore(t *testing.T) {
 	for _, start := range []func(*testing.T) engine{sqlite, postgres} {
 		e := start(t)
-		t.Run(e.name, func(t *testing.T) { storeCells(t, e) })
+		t.Run(e.name, func(t *testing.T) { t.Parallel(); storeCells(t, e) })
 	}
 }
 

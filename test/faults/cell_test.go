@@ -49,6 +49,7 @@ type plant interface {
 	leave()                   // nobody waits for a slow call any more
 	heal() (hits int)         // ends the fault, when the calls that met it are done
 	restart()                 // starts the program anew whose call it is
+	lingers() bool            // a fault may be heard of for a moment after it is over
 }
 
 // run runs a cell on a scene that is well and returns how the faulty step ended,
@@ -59,7 +60,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 	d := c.op.make(s)
 	var before outcome
 	if d.first {
-		if before = d.ask(ctx); !before.ok {
+		if before = s.told(ctx, d, p); !before.ok {
 			return "", []error{fmt.Errorf("before the fault: %s %s", before.code, before.body)}
 		}
 	}
@@ -86,8 +87,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 	if c.remedy == restart {
 		p.restart()
 	}
-	s.up()
-	mended := d.ask(ctx)
+	mended := s.told(ctx, d, p)
 	mended.judged(ctx)
 	if !mended.ok {
 		note(fmt.Errorf("after the remedy: %s %s", mended.code, mended.body))
@@ -98,7 +98,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 			note(same("after the remedy", earlier, &mended, d.differs))
 		}
 	}
-	again := d.ask(ctx)
+	again := s.told(ctx, d, p)
 	again.judged(ctx)
 	note(same("once more", &mended, &again, d.differs))
 	if !again.ok {
@@ -110,6 +110,22 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 	}
 	errs = append(errs, s.verify(ctx)...)
 	return faulted.code, errs
+}
+
+// told asks when the fault is over. As clients do, it asks again for as long as
+// it is told that this may help: that no workload is connected passes by itself,
+// and of a store's faults nothing else may be left.
+func (s *scene) told(ctx context.Context, d *deed, p plant) outcome {
+	s.up()
+	out := d.ask(ctx)
+	passes := "503 "
+	if !p.lingers() {
+		passes = "503 tee_unavailable"
+	}
+	for end := time.Now().Add(time.Minute); strings.HasPrefix(out.code, passes) && time.Now().Before(end); out = d.ask(ctx) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return out
 }
 
 // faulted asks while the fault is there. Nobody waits for a slow call.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/authority"
 )
 
 // pinned is randomness that is always the same, so that the SDK makes the same
@@ -25,12 +26,13 @@ func (p *pinned) Read(b []byte) (int, error) {
 
 // posted is a request as the SDK signs it, and the SDK's judgement of the replies.
 type posted struct {
-	s    *scene
-	path string
-	call func(context.Context, *client.Client) error
-	pin  pinned
-	made time.Time
-	req  *http.Request
+	s     *scene
+	token *authority.Token
+	path  string
+	call  func(context.Context, *client.Client) error
+	pin   pinned
+	made  time.Time
+	req   *http.Request
 }
 
 var errCaptured = errors.New("the request isn't sent")
@@ -43,7 +45,12 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // sdkRequest has the SDK make the request of a call, which posts to the path.
 func (s *scene) sdkRequest(path string, call func(context.Context, *client.Client) error) *posted {
 	s.t.Helper()
-	p := &posted{s: s, path: path, call: call, made: s.Now()}
+	return s.sdkRequestOf(s.one.token, path, call)
+}
+
+func (s *scene) sdkRequestOf(token *authority.Token, path string, call func(context.Context, *client.Client) error) *posted {
+	s.t.Helper()
+	p := &posted{s: s, token: token, path: path, call: call, made: s.Now()}
 	if _, err := io.ReadFull(rand.Reader, p.pin[:]); err != nil {
 		s.t.Fatal(err)
 	}
@@ -61,7 +68,7 @@ func (s *scene) sdkRequest(path string, call func(context.Context, *client.Clien
 
 // with makes the call, with what is posted to the path answered by f.
 func (p *posted) with(ctx context.Context, f roundTrip) error {
-	c, err := client.New(client.Config{BaseURL: p.s.API.URL, SecretKey: p.s.one.token.Reveal(), Random: &p.pin, Now: func() time.Time { return p.made }, Sleep: once,
+	c, err := client.New(client.Config{BaseURL: p.s.API.URL, SecretKey: p.token.Reveal(), Random: &p.pin, Now: func() time.Time { return p.made }, Sleep: once,
 		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Method == "POST" && r.URL.Path == p.path {
 				return f(r)
