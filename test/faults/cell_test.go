@@ -116,7 +116,9 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 // it is told that this may help: that no workload is connected passes by itself,
 // and of a store's faults nothing else may be left.
 func (s *scene) told(ctx context.Context, d *deed, p plant) outcome {
-	s.up()
+	if !d.starts {
+		s.up()
+	}
 	out := d.ask(ctx)
 	passes := "503 "
 	if !p.lingers() {

@@ -34,10 +34,13 @@ func getWallet(s *scene) *deed {
 	})
 }
 
+// listWallets verifies each wallet; which there are is the control plane's word.
 func listWallets(s *scene) *deed {
-	return asked(s, func(ctx context.Context, c *client.Client) (*client.WalletPage, error) {
+	d := asked(s, func(ctx context.Context, c *client.Client) (*client.WalletPage, error) {
 		return c.Wallets().List(ctx, 5, 0)
 	})
+	d.unproved = true
+	return d
 }
 
 func getReceipt(s *scene) *deed {
@@ -229,7 +232,9 @@ func renewed(s *scene) *deed {
 	d.ask = func(ctx context.Context) outcome {
 		if !asked {
 			asked = true
-			s.RestartWorkload()
+			if err := s.RestartWorkload(); err != nil {
+				return part(err)
+			}
 		}
 		return ask(ctx)
 	}

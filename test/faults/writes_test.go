@@ -39,6 +39,8 @@ type deed struct {
 	first bool
 	// inside: nobody is told how it ended, which happens in the control plane.
 	inside bool
+	// starts: it starts the workload, without which there is none.
+	starts bool
 	// unproved: what it reads is the control plane's word, which nobody verifies.
 	unproved bool
 	// differs: its answers are of the moment, and not the same each time.

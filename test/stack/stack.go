@@ -145,7 +145,9 @@ func Start(t testing.TB, opt Options) *Stack {
 		t.Fatal(err)
 	}
 	if s.tee = s.opt.TEE; s.tee == "" {
-		s.tee = s.startWorkload()
+		if s.tee, err = s.startWorkload(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.startControlPlane()
 	return s
@@ -160,17 +162,21 @@ func (s *Stack) Restart() {
 }
 
 // RestartWorkload ends the workload and starts another instance of it, at
-// another address, which the control plane is told of as an operator tells it.
-func (s *Stack) RestartWorkload() {
+// another address, which the control plane is told of as an operator tells it. It
+// may not be up yet. An error says why it didn't start; then there is none.
+func (s *Stack) RestartWorkload() (err error) {
 	s.t.Helper()
 	s.kill()
-	s.tee = s.startWorkload()
+	if s.tee, err = s.startWorkload(); err != nil {
+		return err
+	}
 	s.Fleet.Set(append([]string{s.tee}, s.opt.MoreTEEs...))
 	for _, l := range s.Fleet.Links() {
 		if l.Address == s.tee {
 			s.Link = l
 		}
 	}
+	return nil
 }
 
 // NewCloud starts a cloud that runs and admits the image.
@@ -242,19 +248,22 @@ func WorkloadArgs(t testing.TB, sim *cloudsim.Sim, dekCache bool, now func() tim
 
 type sealed = *gcpkms.Client
 
-func (s *Stack) startWorkload() string {
+func (s *Stack) startWorkload() (address string, err error) {
 	t := s.t
 	cert, linkKey, err := teelink.NewCertificate(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	if s.Workload, err = workload.New(ctx, WorkloadArgs(t, s.Cloud, !s.opt.NoDEKCache, s.Now, linkKey, s.Networks)); err != nil {
-		t.Fatal(err)
+	w, err := workload.New(ctx, WorkloadArgs(t, s.Cloud, !s.opt.NoDEKCache, s.Now, linkKey, s.Networks))
+	if err == nil {
+		err = w.SelfTest(ctx)
 	}
-	if err := s.Workload.SelfTest(ctx); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		stop()
+		return "", err
 	}
+	s.Workload = w
 	srv, err := s.Workload.NewLinkServer(teelink.ServerConfig{Certificate: cert})
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +273,7 @@ func (s *Stack) startWorkload() string {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { s.Workload.Run(ctx, func(err error) { t.Log("renewal:", err) }) })
+	running.Go(func() { w.Run(ctx, func(err error) { t.Log("renewal:", err) }) })
 	running.Go(func() {
 		if err := srv.Serve(ctx, l); err != nil {
 			t.Error(err)
@@ -273,9 +282,9 @@ func (s *Stack) startWorkload() string {
 	s.kill = sync.OnceFunc(func() { stop(); running.Wait() })
 	t.Cleanup(s.kill)
 	if s.opt.WrapLink != nil {
-		return s.opt.WrapLink(l.Addr().String(), cert)
+		return s.opt.WrapLink(l.Addr().String(), cert), nil
 	}
-	return l.Addr().String()
+	return l.Addr().String(), nil
 }
 
 // openStore opens the store of a control plane, and returns what closes it.
