@@ -86,6 +86,10 @@ func (s *Service) Create(ctx context.Context, genesis []byte, claim Claim) (*sto
 	o := &store.Organization{ID: g.OrganizationID, Genesis: genesis, Digest: g.Digest, State: state, Created: s.Now().UTC().Truncate(time.Microsecond)}
 	err = s.Store.CreateOrganization(ctx, o)
 	if errors.Is(err, store.ErrExists) {
+		// The same request may have been at it twice; the first one stands.
+		if old, lookErr := s.Store.Organization(ctx, o.ID); lookErr == nil && old.Digest == o.Digest {
+			return old, nil
+		}
 		return nil, refuse(api.CodeOrganizationExists, "the organisation %s exists", g.OrganizationID)
 	}
 	if err != nil {
