@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -139,11 +140,17 @@ func draw(t *testing.T) (random *rand.Rand, rounds int) {
 	return rand.New(rand.NewPCG(uint64(seed), 1)), rounds
 }
 
-func TestFaultsOfStore(t *testing.T) {
-	for _, start := range []func(*testing.T) engine{sqlite, postgres} {
-		e := start(t)
-		t.Run(e.name, func(t *testing.T) { t.Parallel(); storeCells(t, e) })
+// TestFaults runs the tables side by side, since most of their time is waiting,
+// however few processors there are.
+func TestFaults(t *testing.T) {
+	engines := []engine{sqlite(t), postgres(t)}
+	var running sync.WaitGroup
+	for _, e := range engines {
+		for name, cells := range map[string]func(*testing.T, engine){"store": storeCells, "link": linkCells, "cloud": cloudCells, "client": clientCells} {
+			running.Go(func() { t.Run(e.name+"/"+name, func(t *testing.T) { cells(t, e) }) })
+		}
 	}
+	running.Wait()
 }
 
 // storeCells runs each call's cells, those of a call on one database.

@@ -109,13 +109,6 @@ func (p *cloudPlant) restart() {
 
 func (p *cloudPlant) lingers() bool { return true }
 
-func TestFaultsOfCloud(t *testing.T) {
-	for _, start := range []func(*testing.T) engine{sqlite, postgres} {
-		e := start(t)
-		t.Run(e.name, func(t *testing.T) { t.Parallel(); cloudCells(t, e) })
-	}
-}
-
 func cloudCells(t *testing.T, e engine) {
 	random, rounds := draw(t)
 	began, results := time.Now(), &table{name: "cloud, " + e.name}

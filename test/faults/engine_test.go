@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/backup"
@@ -26,6 +27,7 @@ type place struct {
 	at    backup.Place
 	open  func(context.Context) (store.Store, error)
 	db    *sql.DB
+	one   sql.TxOptions // of a transaction that sees one moment
 	scan  func(context.Context, stored.Querier) (*stored.Rows, error)
 	alter func(t *testing.T, text string) // as an older program left it
 	bytes func([]byte) string             // as SQL
@@ -39,7 +41,7 @@ func sqlite(*testing.T) engine {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		return &place{at: backup.Place{Dir: dir}, db: db, scan: stored.ScanFile, bytes: func(b []byte) string { return fmt.Sprintf("x'%x'", b) },
+		return &place{at: backup.Place{Dir: dir}, db: db, one: sql.TxOptions{ReadOnly: true}, scan: stored.ScanFile, bytes: func(b []byte) string { return fmt.Sprintf("x'%x'", b) },
 			open: func(ctx context.Context) (store.Store, error) { return sqlitestore.Open(ctx, dir) },
 			alter: func(t *testing.T, text string) {
 				t.Helper()
@@ -57,10 +59,9 @@ func postgres(t *testing.T) engine {
 	if _, err := pgstore.Migrate(t.Context(), server.DSN("sigil_owner", template)); err != nil {
 		t.Fatal(err)
 	}
-	made := 0
+	var made atomic.Int32
 	return engine{"PostgreSQL", func(t *testing.T) *place {
-		made++
-		name := fmt.Sprintf("faults%d", made)
+		name := fmt.Sprint("faults", made.Add(1))
 		server.Exec(pgtest.Superuser, "CREATE DATABASE "+name+" TEMPLATE "+template)
 		dsn := server.DSN("sigil_app", name)
 		db, err := sql.Open("pgx", dsn+"&search_path=sigil&sigil.organization=every")
@@ -69,7 +70,7 @@ func postgres(t *testing.T) engine {
 		}
 		db.SetMaxOpenConns(2)
 		t.Cleanup(func() { _ = db.Close() })
-		return &place{at: backup.Place{DSN: dsn}, db: db, scan: stored.ScanRows, bytes: func(b []byte) string { return fmt.Sprintf(`'\x%x'::bytea`, b) },
+		return &place{at: backup.Place{DSN: dsn}, db: db, one: sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}, scan: stored.ScanRows, bytes: func(b []byte) string { return fmt.Sprintf(`'\x%x'::bytea`, b) },
 			open: func(ctx context.Context) (store.Store, error) { return pgstore.Open(ctx, pgstore.Config{DSN: dsn}) },
 			alter: func(t *testing.T, text string) {
 				t.Helper()

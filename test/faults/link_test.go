@@ -183,13 +183,6 @@ func earlier(now, before []byte, op teelink.Op) []byte {
 	return out
 }
 
-func TestFaultsOfLink(t *testing.T) {
-	for _, start := range []func(*testing.T) engine{sqlite, postgres} {
-		e := start(t)
-		t.Run(e.name, func(t *testing.T) { t.Parallel(); linkCells(t, e) })
-	}
-}
-
 func linkCells(t *testing.T, e engine) {
 	random, rounds := draw(t)
 	began, results := time.Now(), &table{name: "link, " + e.name}

@@ -1,13 +1,14 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
@@ -84,11 +85,11 @@ func included(s *scene) *deed {
 	})
 }
 
+// export returns what the audit of a whole ledger found; which evidence comes
+// along, beyond what that needs, nobody checks.
 func export(s *scene) *deed {
-	return asked(s, func(ctx context.Context, c *client.Client) ([]byte, error) {
-		var out bytes.Buffer
-		_, err := c.ExportLedger(ctx, &out, nil)
-		return out.Bytes(), err
+	return asked(s, func(ctx context.Context, c *client.Client) (*client.AuditReport, error) {
+		return c.ExportLedger(ctx, io.Discard, nil)
 	})
 }
 
@@ -101,15 +102,18 @@ func trail(s *scene) *deed {
 }
 
 func listKeys(s *scene) *deed {
-	d := &deed{first: true, unproved: true}
-	d.ask = func(ctx context.Context) outcome {
-		a, err := client.NewAdmin(client.AdminConfig{BaseURL: s.API.URL, Keys: []ed25519.PrivateKey{s.one.owner.Admin}, HTTPClient: s.API.Client(), Now: s.Now, Sleep: once})
-		if err != nil {
-			return failed(err)
-		}
-		return answered(a.Keys(ctx, s.one.owner.Genesis.Envelope))
+	return &deed{first: true, unproved: true, ask: func(ctx context.Context) outcome {
+		return answered(s.admin(s.one.owner.Admin).Keys(ctx, s.one.owner.Genesis.Envelope))
+	}}
+}
+
+// admin returns an owner's client, which asks once.
+func (s *scene) admin(key ed25519.PrivateKey) *client.Admin {
+	a, err := client.NewAdmin(client.AdminConfig{BaseURL: s.API.URL, Keys: []ed25519.PrivateKey{key}, HTTPClient: &http.Client{Transport: s.wire}, Now: s.Now, Sleep: once})
+	if err != nil {
+		panic(err) // of arguments
 	}
-	return d
+	return a
 }
 
 // archived has the SDK believe an answer from before, for which it fetches the

@@ -24,15 +24,21 @@ func (p *pinned) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// call is one of the SDK's.
+type call func(context.Context, *client.Client) (any, error)
+
 // posted is a request as the SDK signs it, and the SDK's judgement of the replies.
 type posted struct {
 	s     *scene
 	token *authority.Token
 	path  string
-	call  func(context.Context, *client.Client) error
+	call  call
 	pin   pinned
 	made  time.Time
 	req   *http.Request
+
+	sender *client.Client // of through
+	of     int            // its life
 }
 
 var errCaptured = errors.New("the request isn't sent")
@@ -43,18 +49,18 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // sdkRequest has the SDK make the request of a call, which posts to the path.
-func (s *scene) sdkRequest(path string, call func(context.Context, *client.Client) error) *posted {
+func (s *scene) sdkRequest(path string, call call) *posted {
 	s.t.Helper()
 	return s.sdkRequestOf(s.one.token, path, call)
 }
 
-func (s *scene) sdkRequestOf(token *authority.Token, path string, call func(context.Context, *client.Client) error) *posted {
+func (s *scene) sdkRequestOf(token *authority.Token, path string, call call) *posted {
 	s.t.Helper()
 	p := &posted{s: s, token: token, path: path, call: call, made: s.Now()}
 	if _, err := io.ReadFull(rand.Reader, p.pin[:]); err != nil {
 		s.t.Fatal(err)
 	}
-	err := p.with(s.t.Context(), func(r *http.Request) (*http.Response, error) {
+	_, err := p.with(s.t.Context(), func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		p.req = r.Clone(context.Background())
 		p.req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
@@ -66,19 +72,24 @@ func (s *scene) sdkRequestOf(token *authority.Token, path string, call func(cont
 	return p
 }
 
-// with makes the call, with what is posted to the path answered by f.
-func (p *posted) with(ctx context.Context, f roundTrip) error {
-	c, err := client.New(client.Config{BaseURL: p.s.API.URL, SecretKey: p.token.Reveal(), Random: &p.pin, Now: func() time.Time { return p.made }, Sleep: once,
+// with has a new client make the call, with what is posted to the path answered
+// by f.
+func (p *posted) with(ctx context.Context, f roundTrip) (any, error) {
+	c, err := p.client(f)
+	if err != nil {
+		return nil, err
+	}
+	return p.call(ctx, c)
+}
+
+func (p *posted) client(f roundTrip) (*client.Client, error) {
+	return client.New(client.Config{BaseURL: p.s.API.URL, SecretKey: p.token.Reveal(), Random: &p.pin, Now: func() time.Time { return p.made }, Sleep: once,
 		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Method == "POST" && r.URL.Path == p.path {
 				return f(r)
 			}
-			return p.s.API.Client().Transport.RoundTrip(r)
+			return p.s.wire.RoundTrip(r)
 		})}})
-	if err != nil {
-		return err
-	}
-	return p.call(ctx, c)
 }
 
 // ask sends the request as it was signed. What is answered well, the SDK judges
@@ -86,9 +97,23 @@ func (p *posted) with(ctx context.Context, f roundTrip) error {
 func (p *posted) ask(ctx context.Context) outcome {
 	out := p.s.send(ctx, p.req)
 	out.judge = func(ctx context.Context) error {
-		return p.with(ctx, func(*http.Request) (*http.Response, error) {
+		_, err := p.with(ctx, func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: out.status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(out.raw))}, nil
 		})
+		return err
 	}
 	return out
+}
+
+// through has the SDK send the request by itself, as often as it is asked: the
+// same client, until clients start anew.
+func (p *posted) through(ctx context.Context) outcome {
+	if life := p.s.wire.life(); p.sender == nil || p.of != life {
+		c, err := p.client(p.s.wire.RoundTrip)
+		if err != nil {
+			return failed(err)
+		}
+		p.sender, p.of = c, life
+	}
+	return answered(p.call(ctx, p.sender))
 }

@@ -49,6 +49,7 @@ type scene struct {
 	f     *faulty
 	clock *clock
 	log   *secrets.Buffer
+	wire  *wire // to the API, of the SDK
 
 	one, other *holder
 
@@ -64,6 +65,7 @@ type scene struct {
 func newScene(t *testing.T, e engine, opt stack.Options, c *clock) *scene {
 	t.Helper()
 	s := &scene{t: t, at: e.empty(t), f: &faulty{met: make(chan struct{}), gone: make(chan struct{})}, clock: c, log: &secrets.Buffer{}, heads: stored.Heads{}}
+	s.wire = &wire{s: s, last: map[string][]byte{}, met: make(chan struct{}), gone: make(chan struct{})}
 	opt.OpenStore, opt.Now = s.at.open, c.now
 	opt.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	wrap := opt.WrapStore
@@ -164,6 +166,8 @@ func failed(err error) outcome {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return outcome{code: "gone"}
+	case errors.Is(err, errCut):
+		return outcome{code: "cut"}
 	case errors.As(err, &refused):
 		return outcome{code: fmt.Sprintf("%d %s", refused.Status, refused.Code)}
 	case errors.As(err, &broken):
@@ -219,7 +223,7 @@ func (out *outcome) judged(ctx context.Context) {
 
 // sdk returns a client that has nothing cached, and asks once.
 func (s *scene) sdk() *client.Client {
-	c, err := client.New(client.Config{BaseURL: s.API.URL, SecretKey: s.one.token.Reveal(), Now: s.Now, HTTPClient: s.API.Client(), Sleep: once})
+	c, err := client.New(client.Config{BaseURL: s.API.URL, SecretKey: s.one.token.Reveal(), Now: s.Now, HTTPClient: &http.Client{Transport: s.wire}, Sleep: once})
 	if err != nil {
 		panic(err) // of arguments
 	}
@@ -237,12 +241,28 @@ func answered(v any, err error) outcome {
 	if err != nil {
 		return failed(err)
 	}
-	return outcome{code: "200", ok: true, body: body}
+	return outcome{code: "proved", ok: true, body: body}
 }
 
 // checker compares answers with what is stored, past all faults.
 func (s *scene) checker() *stored.Checker {
 	return &stored.Checker{Store: s.f.Store, Networks: s.Networks}
+}
+
+// scan reads all rows as of one moment: the control plane may still be at work
+// for somebody who has gone.
+func (s *scene) scan(ctx context.Context, note func(what string, err error)) error {
+	tx, err := s.at.db.BeginTx(ctx, &s.at.one)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	rows, err := s.at.scan(ctx, tx)
+	for _, wrong := range rows.Wrong {
+		note("row", wrong)
+	}
+	note("audit trail", stored.CheckTrail(ctx, tx))
+	return err
 }
 
 // verify looks at the whole state.
@@ -254,10 +274,7 @@ func (s *scene) verify(ctx context.Context) (errs []error) {
 	}
 	_, err := backup.Check(ctx, s.at.at, backup.Options{})
 	note("database", err)
-	rows, err := s.at.scan(ctx, s.at.db)
-	note("rows", err)
-	errs = append(errs, rows.Wrong...)
-	note("audit trail", stored.CheckTrail(ctx, s.at.db))
+	note("rows", s.scan(ctx, note))
 	for _, h := range []*holder{s.one, s.other} {
 		note("head", s.heads.Follow(ctx, s.f.Store, h.org()))
 	}

@@ -137,12 +137,24 @@ func (s *scene) message(h *holder) client.SignRequest {
 	return client.SignRequest{WalletID: h.wallet.ID, Network: []string{"base", "solana"}[n%2], Message: fmt.Sprint("message ", n)}
 }
 
-func signs(r client.SignRequest) func(context.Context, *client.Client) error {
-	return func(ctx context.Context, c *client.Client) error { _, err := c.Sign(ctx, r); return err }
+func signs(r client.SignRequest) call {
+	return func(ctx context.Context, c *client.Client) (any, error) { return c.Sign(ctx, r) }
 }
 
-func creates(n client.NewWallet) func(context.Context, *client.Client) error {
-	return func(ctx context.Context, c *client.Client) error { _, err := c.Wallets().Create(ctx, n); return err }
+// made is a new wallet with its receipt.
+type made struct {
+	*client.CreatedWallet
+	Receipt *client.Receipt
+}
+
+func creates(n client.NewWallet) call {
+	return func(ctx context.Context, c *client.Client) (any, error) {
+		w, err := c.Wallets().Create(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		return made{w, w.Receipt}, nil
+	}
 }
 
 func sign(s *scene) *deed {
@@ -156,30 +168,40 @@ func createWallet(s *scene) *deed {
 	return s.decision(s.sdkRequest("/v1/s2s/wallets", creates(client.NewWallet{Label: fmt.Sprint("wallet ", s.next())})), 1, s.checkWallet(s.one))
 }
 
-func signBatch(s *scene) *deed {
-	items := []client.SignRequest{s.message(s.one), s.message(s.one)}
-	return s.decision(s.sdkRequest("/v1/s2s/sign/batch", func(ctx context.Context, c *client.Client) error {
+func signsMany(items []client.SignRequest) call {
+	return func(ctx context.Context, c *client.Client) (any, error) {
 		out, err := c.SignBatch(ctx, items, "")
 		for i := range out {
 			err = errors.Join(err, out[i].Err)
 		}
-		return err
-	}), 2, checkItems(func(i int) func(context.Context, []byte) error { return s.checkSignature(s.one, items[i]) }))
+		return out, err
+	}
 }
 
-func createWallets(s *scene) *deed {
-	items := []client.NewWallet{{Label: fmt.Sprint("item ", s.next())}, {}}
-	return s.decision(s.sdkRequest("/v1/s2s/wallets/bulk", func(ctx context.Context, c *client.Client) error {
+func createsMany(items []client.NewWallet) call {
+	return func(ctx context.Context, c *client.Client) (any, error) {
 		out, err := c.Wallets().CreateMany(ctx, items, "")
 		for i := range out {
 			err = errors.Join(err, out[i].Err)
 		}
-		return err
-	}), 2, checkItems(func(int) func(context.Context, []byte) error { return s.checkWallet(s.one) }))
+		return out, err
+	}
+}
+
+func signBatch(s *scene) *deed {
+	items := []client.SignRequest{s.message(s.one), s.message(s.one)}
+	return s.decision(s.sdkRequest("/v1/s2s/sign/batch", signsMany(items)), 2,
+		checkItems(func(i int) func(context.Context, []byte) error { return s.checkSignature(s.one, items[i]) }))
+}
+
+func createWallets(s *scene) *deed {
+	items := []client.NewWallet{{Label: fmt.Sprint("item ", s.next())}, {}}
+	return s.decision(s.sdkRequest("/v1/s2s/wallets/bulk", createsMany(items)), 2,
+		checkItems(func(int) func(context.Context, []byte) error { return s.checkWallet(s.one) }))
 }
 
 // keyed is a request that is signed anew each time, under one Idempotency-Key.
-func (s *scene) keyed(path, key string, call func(context.Context, *client.Client) error, check func(context.Context, []byte) error) *deed {
+func (s *scene) keyed(path, key string, call call, check func(context.Context, []byte) error) *deed {
 	digest, keyID := sha256.Sum256([]byte(key)), authority.KeyID(s.one.token.PublicKey())
 	next := s.sdkRequest(path, call)
 	return &deed{want: 1, check: check,
