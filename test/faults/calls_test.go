@@ -215,4 +215,5 @@ func (s *scene) each(cells []cell, p plant, results *table) {
 			return
 		}
 	}
+	s.end()
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -249,20 +250,27 @@ func (s *scene) checker() *stored.Checker {
 	return &stored.Checker{Store: s.f.Store, Networks: s.Networks}
 }
 
-// scan reads all rows as of one moment: the control plane may still be at work
-// for somebody who has gone.
-func (s *scene) scan(ctx context.Context, note func(what string, err error)) error {
+// moment reads as of one moment: the control plane may still be at work for
+// somebody who has gone.
+func (s *scene) moment(ctx context.Context, read func(*sql.Tx) error) error {
 	tx, err := s.at.db.BeginTx(ctx, &s.at.one)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written
-	rows, err := s.at.scan(ctx, tx)
-	for _, wrong := range rows.Wrong {
-		note("row", wrong)
+	return read(tx)
+}
+
+// end reads every row once more, as the kills under load do, and SQLite's file.
+func (s *scene) end() {
+	s.t.Helper()
+	err := s.moment(s.t.Context(), func(tx *sql.Tx) error {
+		rows, err := s.at.scan(s.t.Context(), tx)
+		return errors.Join(append(rows.Wrong, err)...)
+	})
+	if err != nil {
+		s.t.Error(err)
 	}
-	note("audit trail", stored.CheckTrail(ctx, tx))
-	return err
 }
 
 // verify looks at the whole state.
@@ -274,7 +282,7 @@ func (s *scene) verify(ctx context.Context) (errs []error) {
 	}
 	_, err := backup.Check(ctx, s.at.at, backup.Options{})
 	note("database", err)
-	note("rows", s.scan(ctx, note))
+	note("audit trail", s.moment(ctx, func(tx *sql.Tx) error { return stored.CheckTrail(ctx, tx) }))
 	for _, h := range []*holder{s.one, s.other} {
 		note("head", s.heads.Follow(ctx, s.f.Store, h.org()))
 	}
