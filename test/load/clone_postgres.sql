@@ -15,7 +15,7 @@ WITH w AS (
   INSERT INTO wallets (id, organization_id, record, label, receipt, created)
   SELECT COALESCE(k.wallet, uuid_send(gen_random_uuid())), CASE WHEN i % :stride = 0 THEN :guest ELSE :org END, COALESCE(k.record, a.record),
     convert_to('wallet-' || lpad(i::text, 9, '0'), 'UTF8'), COALESCE(k.receipt, a.receipt), :first + 1000 * i
-  FROM generate_series(1, :total) i CROSS JOIN (SELECT * FROM kept LIMIT 1) a LEFT JOIN kept k ON k.place = i
+  FROM generate_series(1::bigint, :total::bigint) i CROSS JOIN (SELECT * FROM kept LIMIT 1) a LEFT JOIN kept k ON k.place = i
   RETURNING organization_id, id
 )
 INSERT INTO wallet_addresses (organization_id, address, wallet)

@@ -66,17 +66,18 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	r, err := take(ctx, o)
-	if err != nil {
+	if r == nil {
 		return err
 	}
 	if o.json {
-		return json.NewEncoder(os.Stdout).Encode(r)
+		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(r))
 	}
-	r.print(os.Stdout)
-	return nil
+	r.print(os.Stdout) // what there is, though the rest failed
+	return err
 }
 
-// take measures, in a folder that is gone afterwards.
+// take measures, in a folder that is gone afterwards. With an error, it may
+// return what it had until then.
 func take(ctx context.Context, o options) (r *report, err error) {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return nil, err
@@ -92,13 +93,11 @@ func take(ctx context.Context, o options) (r *report, err error) {
 			return nil, err
 		}
 	}
-	if o.wallets > 0 {
-		if err := r.wallets(ctx, dir, o); err != nil {
-			return nil, err
-		}
-	}
 	r.finish()
-	return r, nil
+	if o.wallets > 0 {
+		err = r.wallets(ctx, dir, o)
+	}
+	return r, err
 }
 
 // folder makes one in dir that PostgreSQL's user gets through.
