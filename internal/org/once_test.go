@@ -78,6 +78,14 @@ func TestIdempotencyKeyOfDocuments(t *testing.T) {
 		t.Errorf("the refused grant is stored: %d, were %d", n, before)
 	}
 
+	// The document may have a second key, which then is its own too.
+	if status, again := m.under(other, "more", m.keys(), "grant", grant); status != 201 || again != first {
+		t.Errorf("under a second key: %d %s", status, again)
+	}
+	if status, body := m.under(other, "more", m.keys(), "grant", second); status != 409 || !isCode(body, api.CodeIdempotencyConflict) {
+		t.Errorf("another grant under the second key: %d %s", status, body)
+	}
+
 	revocation := m.s.SignRevocation(m.owner, digestOf(t, first))
 	revocations := strings.TrimSuffix(m.keys(), "api-keys") + "revocations"
 	if status, body := m.under(m.s, "one", revocations, "revocation", revocation); status != 409 || !isCode(body, api.CodeIdempotencyConflict) {
@@ -135,6 +143,26 @@ func TestIdempotencyKeyOfGenesis(t *testing.T) {
 		if status, body := m.under(m.s, key, "/v1/orgs", "genesis", genesis); status != 400 || !isCode(body, api.CodeInvalidArgument) {
 			t.Errorf("key %.20q: %d %s", key, status, body)
 		}
+	}
+}
+
+// What was refused leaves its key to a document that is right.
+func TestRefusedDocumentKeepsNoKey(t *testing.T) {
+	m := newMaker(t)
+	revocations := strings.TrimSuffix(m.keys(), "api-keys") + "revocations"
+	if status, body := m.under(m.s, "one", revocations, "revocation", m.s.SignRevocation(m.owner, strings.Repeat("0", 64))); status != 404 || !isCode(body, api.CodeGrantNotFound) {
+		t.Fatalf("of a grant that isn't there: %d %s", status, body)
+	}
+	_, answer := m.under(m.s, "grant", m.keys(), "grant", m.grant(m.owner.Admin, nil))
+	if status, body := m.under(m.s, "one", revocations, "revocation", m.s.SignRevocation(m.owner, digestOf(t, answer))); status != 201 {
+		t.Errorf("the right one: %d %s", status, body)
+	}
+	// One that may have happened keeps it.
+	broken := &noAnswers{Store: m.s.Store, broken: true}
+	s := stack.Start(t, stack.Options{Store: broken, Cloud: m.s.Cloud})
+	m.under(s, "two", m.keys(), "grant", m.grant(m.owner.Admin, nil))
+	if status, body := m.under(m.s, "two", m.keys(), "grant", m.grant(m.owner.Admin, nil)); status != 409 {
+		t.Errorf("the key of one of unknown outcome is free: %d %s", status, body)
 	}
 }
 

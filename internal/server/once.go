@@ -41,8 +41,8 @@ func (s *Server) once(c *call, envelope []byte, do func(claim func(canon.UUID) e
 		switch {
 		case err != nil:
 			return refuse(api.CodeStoreUnavailable, "the database doesn't answer; send the same request again")
-		case stands == nil: // the document goes with another key
-			return nil
+		case stands == nil:
+			return refuse(api.CodeIdempotencyConflict, "the document came with %d Idempotency-Keys already; use one of them, or none", store.MaxAnswerKeys)
 		case stands.Document != own.Document:
 			return refuse(api.CodeIdempotencyConflict, "the Idempotency-Key was used with another body")
 		case stands.Status != 0:
@@ -53,7 +53,8 @@ func (s *Server) once(c *call, envelope []byte, do func(claim func(canon.UUID) e
 	switch {
 	case errors.Is(err, errAnswered):
 		return answered(own, stands)
-	case err != nil || stands == nil:
+	case err != nil:
+		s.release(c, own, stands, err)
 		return out, err
 	}
 	own.Status, own.Body = out.status, append(answerSum(own, out), out.body...)
@@ -62,6 +63,14 @@ func (s *Server) once(c *call, envelope []byte, do func(claim func(canon.UUID) e
 		return reply{}, refuse(api.CodeStoreUnavailable, "the answer couldn't be stored; send the same request again")
 	}
 	return answered(own, stands)
+}
+
+// release frees the key of a document that was refused and changed nothing, for
+// one that is right. If that fails, the key is taken for a day.
+func (s *Server) release(c *call, own, stands *store.Answer, err error) {
+	if stands != nil && stands.Document == own.Document && !ours(err) {
+		_ = s.Store.DropAnswer(c.ctx, own)
+	}
 }
 
 // answered is the reply that stands. Nobody verifies the body of one, so that

@@ -146,6 +146,10 @@ type Evidence struct {
 	Stored    time.Time
 }
 
+// MaxAnswerKeys is how many Idempotency-Keys one document may come with.
+// Whoever has seen a document can send it again.
+const MaxAnswerKeys = 16
+
 // Answer is what was answered to a signed document that came with an
 // Idempotency-Key.
 type Answer struct {
@@ -237,13 +241,15 @@ type Store interface {
 	CountRevocations(ctx context.Context) (int, error)
 
 	// ClaimAnswer notes that a document came with a key, unless the key came
-	// with one before, or the document with a key, and returns what stands under
-	// the key; nil: nothing. Answers of the organisation older than expired are
-	// forgotten first.
+	// with one before, or the document with MaxAnswerKeys others, and returns what
+	// stands under the key; nil: nothing. Answers of the organisation older than
+	// expired are forgotten first.
 	ClaimAnswer(ctx context.Context, a *Answer, expired time.Time) (*Answer, error)
 	// PutAnswer notes the answer to a claimed document, unless there is one, and
 	// returns what stands under the key; nil: nothing.
 	PutAnswer(ctx context.Context, a *Answer) (*Answer, error)
+	// DropAnswer frees the key of a document that wasn't answered.
+	DropAnswer(ctx context.Context, a *Answer) error
 
 	Wallet(ctx context.Context, org, id canon.UUID) (*Wallet, error)
 	// Wallets returns a page in order of creation, and how many there are.

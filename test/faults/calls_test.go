@@ -64,7 +64,8 @@ func reachedBy() map[string][]operation {
 // unreached are the calls that have no cell, and why.
 func unreached() map[string]string {
 	return map[string]string{
-		"Close": "it ends the process, which answers nobody any more; that nothing hangs on it, test/chaos shows, which kills",
+		"DropAnswer": "it frees the Idempotency-Key of a document that was refused; where that fails, the key is taken for a day",
+		"Close":      "it ends the process, which answers nobody any more; that nothing hangs on it, test/chaos shows, which kills",
 	}
 }
 

@@ -15,11 +15,19 @@ func (r *Rows) ClaimAnswer(ctx context.Context, a *store.Answer, expired time.Ti
 		if _, err := tx.ExecContext(ctx, `DELETE FROM answers WHERE organization_id = $1 AND at < $2`, a.Organization[:], Micros(expired)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO answers (organization_id, key, document, status, at) VALUES ($1, $2, $3, 0, $4) ON CONFLICT DO NOTHING`,
-			a.Organization[:], a.Key[:], a.Document[:], Micros(a.At))
-		if err == nil {
-			stands, err = answer(ctx, tx, a)
+		var keys int
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM answers WHERE organization_id = $1 AND document = $2`, a.Organization[:], a.Document[:]).Scan(&keys); err != nil {
+			return err
 		}
+		if keys < store.MaxAnswerKeys {
+			_, err := tx.ExecContext(ctx, `INSERT INTO answers (organization_id, key, document, status, at) VALUES ($1, $2, $3, 0, $4) ON CONFLICT DO NOTHING`,
+				a.Organization[:], a.Key[:], a.Document[:], Micros(a.At))
+			if err != nil {
+				return err
+			}
+		}
+		var err error
+		stands, err = answer(ctx, tx, a)
 		return err
 	}})
 	return stands, err
@@ -36,6 +44,15 @@ func (r *Rows) PutAnswer(ctx context.Context, a *store.Answer) (stands *store.An
 		return err
 	}})
 	return stands, err
+}
+
+// DropAnswer implements store.Store.
+func (r *Rows) DropAnswer(ctx context.Context, a *store.Answer) error {
+	return r.write(ctx, Write{Scope: One(a.Organization), Do: func(ctx context.Context, tx Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM answers WHERE organization_id = $1 AND key = $2 AND document = $3 AND status = 0`,
+			a.Organization[:], a.Key[:], a.Document[:])
+		return err
+	}})
 }
 
 // answer reads what stands under a key; nil: nothing.

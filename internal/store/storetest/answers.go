@@ -26,8 +26,21 @@ func answers(t *testing.T, e Engine) {
 	if got := claim(make(1, 1, 2, 11), 0); got == nil || got.Document != a.Document {
 		t.Errorf("another document under the key: %+v", got)
 	}
-	if got := claim(make(1, 2, 1, 11), 0); got != nil {
-		t.Errorf("a second key of the document: %+v", got)
+	for key := byte(2); key <= store.MaxAnswerKeys; key++ {
+		if got := claim(make(1, key, 1, 11), 0); got == nil || got.Document != a.Document {
+			t.Errorf("key %d of the document: %+v", key, got)
+		}
+	}
+	if got := claim(make(1, store.MaxAnswerKeys+1, 1, 11), 0); got != nil {
+		t.Errorf("one key too many: %+v", got)
+	}
+	must(t, s.DropAnswer(t.Context(), make(1, 2, 9, 11))) // another document's
+	if got := claim(make(1, 2, 2, 11), 0); got == nil || got.Document != a.Document {
+		t.Errorf("not dropped: %+v", got)
+	}
+	must(t, s.DropAnswer(t.Context(), make(1, 2, 1, 11)))
+	if got := claim(make(1, 2, 2, 11), 0); got == nil || got.Document != digest(2) {
+		t.Errorf("dropped: %+v", got)
 	}
 	if got := claim(make(2, 1, 2, 11), 0); got == nil || got.Document != digest(2) {
 		t.Errorf("the same key of another organisation: %+v", got)
@@ -55,14 +68,18 @@ func answers(t *testing.T, e Engine) {
 			t.Errorf("answered %v, stands %v", b, got.Body)
 		}
 	}
-	if got, err := s.PutAnswer(t.Context(), make(1, 9, 1, 12)); err != nil || got != nil {
+	must(t, s.DropAnswer(t.Context(), a)) // it is answered
+	if again := claim(make(1, 1, 1, 12), 0); !bytes.Equal(again.Body, got.Body) {
+		t.Errorf("an answer was dropped: %+v", again)
+	}
+	if got, err := s.PutAnswer(t.Context(), make(1, 99, 1, 12)); err != nil || got != nil {
 		t.Errorf("an answer that nobody claimed: %+v %v", got, err)
 	}
 	// Later, key and document are free again.
 	if got := claim(make(1, 1, 3, 99), 11); got == nil || got.Document != digest(3) || got.Status != 0 || got.Body != nil {
 		t.Errorf("after it expired: %+v", got)
 	}
-	if got := claim(make(1, 2, 1, 99), 11); got == nil || got.Document != digest(1) {
+	if got := claim(make(1, 2, 1, 99), 12); got == nil || got.Document != digest(1) {
 		t.Errorf("after it expired: %+v", got)
 	}
 }
