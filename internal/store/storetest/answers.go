@@ -8,44 +8,52 @@ import (
 	"github.com/sigilkeys/sigil/internal/store"
 )
 
+func claim(org, key, document byte, sec int64) *store.Answer {
+	return &store.Answer{Organization: id(org), Key: digest(key), Document: digest(document), At: at(sec)}
+}
+
+func claimed(t *testing.T, s store.Store, a *store.Answer, expired int64) *store.Answer {
+	t.Helper()
+	got, err := s.ClaimAnswer(t.Context(), a, at(expired))
+	must(t, err)
+	return got
+}
+
 func answers(t *testing.T, e Engine) {
 	s := e.Open(t)
-	make := func(org, key, document byte, sec int64) *store.Answer {
-		return &store.Answer{Organization: id(org), Key: digest(key), Document: digest(document), At: at(sec)}
-	}
-	claim := func(a *store.Answer, expired int64) *store.Answer {
-		t.Helper()
-		got, err := s.ClaimAnswer(t.Context(), a, at(expired))
-		must(t, err)
-		return got
-	}
-	a := make(1, 1, 1, 10)
-	if got := claim(a, 0); got == nil || got.Document != a.Document || got.Status != 0 || !got.At.Equal(at(10)) {
+	a := claim(1, 1, 1, 10)
+	if got := claimed(t, s, a, 0); got == nil || got.Document != a.Document || got.Status != 0 || !got.At.Equal(at(10)) {
 		t.Fatalf("claimed: %+v", got)
 	}
-	if got := claim(make(1, 1, 2, 11), 0); got == nil || got.Document != a.Document {
+	if got := claimed(t, s, claim(1, 1, 2, 11), 0); got == nil || got.Document != a.Document {
 		t.Errorf("another document under the key: %+v", got)
 	}
 	for key := byte(2); key <= store.MaxAnswerKeys; key++ {
-		if got := claim(make(1, key, 1, 11), 0); got == nil || got.Document != a.Document {
+		if got := claimed(t, s, claim(1, key, 1, 11), 0); got == nil || got.Document != a.Document {
 			t.Errorf("key %d of the document: %+v", key, got)
 		}
 	}
-	if got := claim(make(1, store.MaxAnswerKeys+1, 1, 11), 0); got != nil {
+	if got := claimed(t, s, claim(1, store.MaxAnswerKeys+1, 1, 11), 0); got != nil {
 		t.Errorf("one key too many: %+v", got)
 	}
-	must(t, s.DropAnswer(t.Context(), make(1, 2, 9, 11))) // another document's
-	if got := claim(make(1, 2, 2, 11), 0); got == nil || got.Document != a.Document {
+	must(t, s.DropAnswer(t.Context(), claim(1, 2, 9, 11))) // another document's
+	if got := claimed(t, s, claim(1, 2, 2, 11), 0); got == nil || got.Document != a.Document {
 		t.Errorf("not dropped: %+v", got)
 	}
-	must(t, s.DropAnswer(t.Context(), make(1, 2, 1, 11)))
-	if got := claim(make(1, 2, 2, 11), 0); got == nil || got.Document != digest(2) {
+	must(t, s.DropAnswer(t.Context(), claim(1, 2, 1, 11)))
+	if got := claimed(t, s, claim(1, 2, 2, 11), 0); got == nil || got.Document != digest(2) {
 		t.Errorf("dropped: %+v", got)
 	}
-	if got := claim(make(2, 1, 2, 11), 0); got == nil || got.Document != digest(2) {
+	if got := claimed(t, s, claim(2, 1, 2, 11), 0); got == nil || got.Document != digest(2) {
 		t.Errorf("the same key of another organisation: %+v", got)
 	}
-	// The first answer stands, whoever is first.
+	firstAnswerStands(t, e, s, a)
+}
+
+// firstAnswerStands has many answer a claimed document; who is first stands,
+// until the answer expires.
+func firstAnswerStands(t *testing.T, e Engine, s store.Store, a *store.Answer) {
+	t.Helper()
 	var group sync.WaitGroup
 	bodies := [8][]byte{}
 	for i := range bodies {
@@ -62,24 +70,24 @@ func answers(t *testing.T, e Engine) {
 	}
 	group.Wait()
 	s = e.Reopen(t, s)
-	got := claim(make(1, 1, 1, 12), 0)
+	got := claimed(t, s, claim(1, 1, 1, 12), 0)
 	for _, b := range bodies {
 		if !bytes.Equal(b, got.Body) {
 			t.Errorf("answered %v, stands %v", b, got.Body)
 		}
 	}
 	must(t, s.DropAnswer(t.Context(), a)) // it is answered
-	if again := claim(make(1, 1, 1, 12), 0); !bytes.Equal(again.Body, got.Body) {
+	if again := claimed(t, s, claim(1, 1, 1, 12), 0); !bytes.Equal(again.Body, got.Body) {
 		t.Errorf("an answer was dropped: %+v", again)
 	}
-	if got, err := s.PutAnswer(t.Context(), make(1, 99, 1, 12)); err != nil || got != nil {
+	if got, err := s.PutAnswer(t.Context(), claim(1, 99, 1, 12)); err != nil || got != nil {
 		t.Errorf("an answer that nobody claimed: %+v %v", got, err)
 	}
 	// Later, key and document are free again.
-	if got := claim(make(1, 1, 3, 99), 11); got == nil || got.Document != digest(3) || got.Status != 0 || got.Body != nil {
+	if got := claimed(t, s, claim(1, 1, 3, 99), 11); got == nil || got.Document != digest(3) || got.Status != 0 || got.Body != nil {
 		t.Errorf("after it expired: %+v", got)
 	}
-	if got := claim(make(1, 2, 1, 99), 12); got == nil || got.Document != digest(1) {
+	if got := claimed(t, s, claim(1, 2, 1, 99), 12); got == nil || got.Document != digest(1) {
 		t.Errorf("after it expired: %+v", got)
 	}
 }
