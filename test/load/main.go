@@ -38,7 +38,7 @@ func main() {
 	baseline := flag.String("baseline", "", "serve the baseline handler at this address (used by the program itself)")
 	flag.IntVar(&o.requests, "requests", 4000, "requests per round with 64 clients; a quarter with 1. 0: no signatures")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of signatures, each of which meets every database")
-	flag.IntVar(&o.wallets, "wallets", 10_000_000, "wallets to compare with 1,000, some 2.5 kB of disk each. 0: no wallets")
+	flag.IntVar(&o.wallets, "wallets", 10_000_000, "wallets to compare with 1,000, some 3 kB of disk each. 0: no wallets")
 	flag.IntVar(&o.lookups, "lookups", 50, "rounds of asking for wallets")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of sigil and sigil-tee")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
