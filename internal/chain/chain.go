@@ -43,6 +43,9 @@ const (
 	CodeFormat      = "unsupported_format"
 	CodeEncoding    = "invalid_encoding"
 	CodeArgument    = "invalid_argument"
+
+	CodeInvalid = "transaction_invalid"       // it isn't one, or not in the chain's one encoding
+	CodeNetwork = "transaction_other_network" // it is one of another network
 )
 
 // Refuse makes a RefusedError.
@@ -135,17 +138,18 @@ func (m *Message) Bytes() ([]byte, error) {
 // Intent is what a request means, as decoded; its canonical JSON is what the
 // intent digest of a receipt covers.
 type Intent struct {
-	Kind    string `json:"kind"` // message
-	Network string `json:"network"`
-	Format  string `json:"format"` // eip191, solana-raw, solana-offchain-…
-	Length  int    `json:"length"` // of the message, in bytes
-	SHA256  string `json:"sha256"` // of the message, hex
+	Kind    string   `json:"kind"` // message, transaction
+	Network string   `json:"network"`
+	Format  string   `json:"format"`           // eip191, solana-raw, solana-offchain-…; evm-legacy, evm-eip1559, …
+	Length  int      `json:"length"`           // of the message or the unsigned transaction, in bytes
+	SHA256  string   `json:"sha256"`           // of the same, hex
+	Effects *Effects `json:"effects,omitzero"` // of a transaction alone
 }
 
 // MessageIntent describes a message.
 func MessageIntent(n *Network, format string, message []byte) Intent {
 	d := sha256.Sum256(message)
-	return Intent{Kind: "message", Network: n.Slug, Format: format, Length: len(message), SHA256: hex.EncodeToString(d[:])}
+	return Intent{Kind: KindMessage, Network: n.Slug, Format: format, Length: len(message), SHA256: hex.EncodeToString(d[:])}
 }
 
 // Digest returns the SHA-256 of the intent's canonical JSON.
@@ -163,6 +167,9 @@ type Prepared struct {
 	// SignBytes is what the curve signs: the 32-byte digest for secp256k1,
 	// the message for Ed25519.
 	SignBytes []byte
+	// Assemble puts a raw signature (keys.Sign) into the transaction; nil for
+	// a message.
+	Assemble func(raw []byte) (*Signed, error)
 }
 
 // Registry finds networks by slug. It is immutable: callers don't change what
