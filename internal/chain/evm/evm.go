@@ -1,4 +1,5 @@
-// Package evm is the Ethereum family: EIP-55 addresses and EIP-191 messages.
+// Package evm is the Ethereum family: EIP-55 addresses, EIP-191 messages and
+// transactions.
 package evm
 
 import (

@@ -32,6 +32,9 @@ type vector struct {
 	Code       string          `json:"code"`
 	UnsignedTx string          `json:"unsigned_tx"`
 	SignedTx   string          `json:"signed_tx"`
+	TxHash     string          `json:"tx_hash"`
+	Actions    json.RawMessage `json:"actions"`
+	Flags      []string        `json:"flags"`
 }
 
 // shared is where published vectors lie beside a checkout that has them; what

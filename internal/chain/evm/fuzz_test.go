@@ -3,6 +3,8 @@ package evm
 import (
 	"bytes"
 	"encoding/hex"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -87,6 +89,69 @@ func FuzzSignatureText(f *testing.F) {
 		}
 		if again, err := (Codec{}).EncodeSignature(raw); err != nil || again != s {
 			t.Errorf("%q becomes %q, %v", s, again, err)
+		}
+	})
+}
+
+// FuzzTransaction: what is taken encodes again to the same bytes, with and
+// without a signature, is for the network, and is described; decoding takes
+// memory in proportion.
+func FuzzTransaction(f *testing.F) {
+	n := Networks()[0]
+	address := appendRLP(nil, 0x80, bytes.Repeat([]byte{0x11}, addressSize))
+	zeros, one := []byte("\x80\x80\x80\x80\x80"), []byte{1}
+	call := func(to []byte) []byte { return slices.Concat([]byte("\x01\x07\x02\x52"), to, []byte("\x80\x80")) }
+	for _, large := range []struct {
+		kind, before, item string
+		n                  int
+	}{
+		{"\x01", string(call(address)), string(appendRLP(nil, 0xc0, append(address, 0xc0))), 680},
+		{"\x01", string(call(address)), "\xc0", 16000},
+		{"\x01", string(call(address)), "\x01", 16000},
+		{"\x03", string(slices.Concat(one, call(address), []byte("\xc0\x01"))), "\x01", 16000},
+		{"\x04", string(slices.Concat(one, call(address), []byte("\xc0"))), string(appendRLP(nil, 0xc0, slices.Concat(zeros[:1], address, zeros[:2], one, one))), 580},
+		{"\x04", string(slices.Concat(one, call(address), []byte("\xc0"))), "\xc0", 16000},
+	} {
+		list := appendRLP(nil, 0xc0, bytes.Repeat([]byte(large.item), large.n))
+		f.Add(append([]byte(large.kind), appendRLP(nil, 0xc0, append([]byte(large.before), list...))...))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		text := hexText(raw)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		p, err := Codec{}.Transaction(&n, nil, text)
+		runtime.ReadMemStats(&after)
+		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(raw)+64<<10); took > most {
+			t.Errorf("%d bytes took %d bytes of memory, over %d", len(raw), took, most)
+		}
+		if err != nil {
+			if p != nil {
+				t.Errorf("%x: refused and prepared", raw)
+			}
+			return
+		}
+		tx, fault := decode(raw)
+		if fault != "" || !bytes.Equal(tx.unsigned(), raw) || tx.chainID != n.ChainID || !bytes.Equal(p.SignBytes, keccak(raw)) {
+			t.Fatalf("%x: taken, but %s", raw, fault)
+		}
+		if e := p.Intent.Effects; len(e.Actions) == 0 || e.FeeMax == "" || e.Nonce == "" || p.Intent.Length != len(raw) {
+			t.Errorf("%x: %+v", raw, p.Intent)
+		}
+		if !looksLikeTransaction(raw) {
+			t.Errorf("%x would be signed as a message too", raw)
+		}
+		signature := bytes.Repeat([]byte{0, 0xab}, 33)[:65]
+		signature[64] = 1
+		s, err := p.Assemble(signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := hex.DecodeString(s.Text[2:])
+		if err != nil || !looksLikeTransaction(signed) || s.ID != hexText(keccak(signed)) {
+			t.Errorf("%x assembles to %+v", raw, s)
+		}
+		if _, err := (Codec{}).Transaction(&n, nil, s.Text); err == nil {
+			t.Errorf("%x: signed, it is taken again", raw)
 		}
 	})
 }

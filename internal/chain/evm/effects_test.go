@@ -1,0 +1,85 @@
+package evm_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+)
+
+// TestEffects: what a transaction does, as whoever encoded it says.
+func TestEffects(t *testing.T) {
+	kinds := map[string]int{}
+	for _, v := range vectors(t, "testdata/transactions.json") {
+		id, err := strconv.ParseUint(strings.TrimPrefix(v.Network, "evm:"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := transaction(on(id), v.UnsignedTx)
+		if err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+			continue
+		}
+		var want []chain.Action
+		if err := json.Unmarshal(v.Actions, &want); err != nil {
+			t.Fatal(err)
+		}
+		e := p.Intent.Effects
+		if !slices.Equal(e.Actions, want) || !slices.Equal(e.Flags, v.Flags) {
+			t.Errorf("%s: %+v %v\nwant %+v %v", v.Name, e.Actions, e.Flags, want, v.Flags)
+		}
+		if p.Intent.Kind != chain.KindTransaction || p.Intent.Network != on(id).Slug || p.Intent.Length != len(v.UnsignedTx)/2-1 {
+			t.Errorf("%s: %+v", v.Name, p.Intent)
+		}
+		for _, a := range e.Actions {
+			kinds[a.Kind]++
+		}
+	}
+	t.Logf("%v", kinds)
+	for _, kind := range []string{chain.ActionTransfer, chain.ActionTokenTransfer, chain.ActionApprove, chain.ActionRevoke, chain.ActionWrap,
+		chain.ActionUnwrap, chain.ActionDeploy, chain.ActionDelegate, chain.ActionOpaque} {
+		if kinds[kind] == 0 {
+			t.Errorf("no action of kind %s", kind)
+		}
+	}
+}
+
+// TestCallsHaveOneEncoding changes every byte of a known call's arguments:
+// whatever is still understood moves something else than before.
+func TestCallsHaveOneEncoding(t *testing.T) {
+	known := 0
+	for _, v := range vectors(t, "testdata/transactions.json") {
+		n := on(1)
+		p, err := transaction(n, v.UnsignedTx)
+		if err != nil || p.Intent.Effects.Actions[0].Selector == "" {
+			continue
+		}
+		a := p.Intent.Effects.Actions[0]
+		if a.Kind == chain.ActionOpaque || a.Expiry != "" || slices.Contains(p.Intent.Effects.Flags, "recipient_data") {
+			continue // signature and data are no part of what moves
+		}
+		known++
+		raw := unhex(t, v.UnsignedTx)
+		start := strings.Index(string(raw), string(unhex(t, a.Selector)))
+		for i := start; i < len(raw)-1; i++ { // the empty access list ends it
+			for _, flip := range []byte{0x01, 0x80} {
+				b := slices.Clone(raw)
+				b[i] ^= flip
+				q, err := transaction(n, hexed(string(b)))
+				if err != nil {
+					t.Fatalf("%s: %v", v.Name, err)
+				}
+				got := q.Intent.Effects
+				if _, unruled := got.Unruled(); !unruled && slices.Equal(got.Actions, p.Intent.Effects.Actions) {
+					t.Errorf("%s: byte %d of the call doesn't matter", v.Name, i-start)
+				}
+			}
+		}
+	}
+	if known < 15 {
+		t.Errorf("only %d calls", known)
+	}
+}
