@@ -29,6 +29,10 @@ const (
 	CodeMessageTooLarge      Code = "message_too_large"
 	CodeMessageIsTransaction Code = "message_is_transaction"
 	CodeMessageIsDigest      Code = "message_is_digest"
+	CodeUnsupportedPayload   Code = "unsupported_payload"
+	CodeTransactionInvalid   Code = "transaction_invalid"
+	CodeTransactionNetwork   Code = "transaction_other_network"
+	CodeTransactionOpaque    Code = "transaction_opaque"
 	CodeWalletNotFound       Code = "wallet_not_found"
 	CodeLedgerEmpty          Code = "ledger_empty"
 	CodeTileNotFound         Code = "tile_not_found"
@@ -95,11 +99,15 @@ type Spec struct {
 
 // Specs lists every code that a reply can carry, in the order of
 // docs/ERRORS.md, which is made from it.
-func Specs() []Spec {
-	const (
-		bad, unauthorized, forbidden, missing = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound
-		conflict, refusedTEE, down, internal  = http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusInternalServerError
-	)
+func Specs() []Spec { return append(specsOfRequests(), specsOfDecisions()...) }
+
+const (
+	bad, unauthorized, forbidden, missing = http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound
+	conflict, refusedTEE, down, internal  = http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusInternalServerError
+)
+
+// specsOfRequests is about what is asked for.
+func specsOfRequests() []Spec {
 	return []Spec{
 		{CodeMalformedJSON, bad, "Send one JSON object as the route documents it."},
 		{CodeUnknownField, bad, "Remove the field; a misspelt field is never ignored."},
@@ -118,6 +126,10 @@ func Specs() []Spec {
 		{CodeMessageTooLarge, bad, "Sign a shorter message, or its description."},
 		{CodeMessageIsTransaction, forbidden, "Transactions are never signed as messages."},
 		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
+		{CodeUnsupportedPayload, bad, "Send a kind of payload that GET /v1/networks lists for the network."},
+		{CodeTransactionInvalid, bad, "Send the whole unsigned transaction in the chain's own encoding, as its libraries serialise it."},
+		{CodeTransactionNetwork, bad, "Name the network that the transaction is for: its chain id says which."},
+		{CodeTransactionOpaque, forbidden, "Send what the TEE understands: deployments, delegations and unknown calls wait for policies that can name them."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
 		{CodeWalletArchived, conflict, "Take the wallet back from the archive (PATCH archived: false), or use another."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},
@@ -127,6 +139,12 @@ func Specs() []Spec {
 		{CodeEvidenceNotFound, missing, "Check the digest: it is that of a statement, as batches name it."},
 		{CodeOrganizationNotFound, missing, "Check the organisation id."},
 		{CodeGrantNotFound, missing, "Check the grant's digest."},
+	}
+}
+
+// specsOfDecisions is about who asks, what is decided, and what fails.
+func specsOfDecisions() []Spec {
+	return []Spec{
 		{CodeSignatureMissing, unauthorized, "Sign the request: the SDKs do, and `sigil proxy` does for other clients."},
 		{CodeSignatureInvalid, unauthorized, "Sign exactly what is sent, with the key that keyid names."},
 		{CodeTokenInvalid, unauthorized, "Copy the secret token whole."},

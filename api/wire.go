@@ -40,6 +40,11 @@ type Signature struct {
 	Address   string     `json:"address"`
 	PublicKey string     `json:"public_key"` // hex
 	Receipt   ReceiptRef `json:"receipt"`
+
+	// Of a transaction alone: with the signature in it, and what the network
+	// calls it, where that hangs on no other signature.
+	SignedTransaction string `json:"signed_transaction,omitempty"`
+	TransactionHash   string `json:"transaction_hash,omitempty"`
 }
 
 // Wallet is a wallet as it is listed. Clients verify Certificate and derive
@@ -92,6 +97,8 @@ type Network struct {
 	Curve   string `json:"curve"`
 	ChainID uint64 `json:"chain_id,omitempty"`
 	Testnet bool   `json:"testnet"`
+	// Payloads are the kinds that its wallets sign: message, transaction.
+	Payloads []string `json:"payloads"`
 }
 
 // CreateOrganization is the body of POST /v1/orgs.
@@ -136,7 +143,7 @@ type AuditEvent struct {
 	ID             string    `json:"id"`
 	Timestamp      time.Time `json:"timestamp"`
 	OrganizationID string    `json:"organization_id"`
-	EventType      string    `json:"event_type"` // message.signed, wallet.created, api_key.created, api_key.revoked, org.created
+	EventType      string    `json:"event_type"` // message.signed, transaction.signed, wallet.created, api_key.created, api_key.revoked, org.created
 	Success        bool      `json:"success"`
 	ErrorCode      string    `json:"error_code"`           // of a denial
 	ActorType      string    `json:"actor_type"`           // api_key, admin

@@ -54,7 +54,7 @@ func TestAlteredBeforeSigning(t *testing.T) {
 		code  client.Code
 		field string
 	}{
-		"message": {func(b *clienttest.SignBody) { b.Message.Message = "pay the attacker" }, client.CodeSignature, ""},
+		"message": {func(b *clienttest.SignBody) { *b.Text = "pay the attacker" }, client.CodeSignature, ""},
 		"wallet":  {func(b *clienttest.SignBody) { b.WalletID = second.ID }, client.CodeSignature, ""},
 		// The same bytes are signed on every EVM network: the reply shows it.
 		"network": {func(b *clienttest.SignBody) { b.Network = "ethereum" }, client.CodeResponseMismatch, "network"},

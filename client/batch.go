@@ -34,7 +34,7 @@ type CreateOutcome struct {
 	Err    error // as Create would return it
 }
 
-// SignBatch has up to 100 messages signed by one request. Each is decided for
+// SignBatch has up to 100 messages and transactions signed by one request. Each is decided for
 // itself and each answer is verified for itself; what became of the items is
 // in their order. The items together have 64 KiB at most. With an
 // idempotencyKey ("" = none; the items' own must be empty) the same items in
@@ -56,7 +56,7 @@ func (c *Client) SignBatch(ctx context.Context, items []SignRequest, idempotency
 		if err != nil {
 			return nil, badArgument("WalletID", "item %d: not a lower-case UUID", i)
 		}
-		m, err := r.message()
+		payload, err := r.payload()
 		if err != nil {
 			return nil, err
 		}
@@ -64,8 +64,8 @@ func (c *Client) SignBatch(ctx context.Context, items []SignRequest, idempotency
 		if err != nil {
 			return nil, err
 		}
-		ops[i] = &signing{c: c, root: root, cert: cert, network: r.Network, message: m}
-		bodies[i] = signBody{WalletID: r.WalletID, Network: r.Network, Message: m}
+		ops[i] = &signing{c: c, root: root, cert: cert, network: r.Network, payload: payload}
+		bodies[i] = signBody{WalletID: r.WalletID, Network: r.Network, Payload: payload}
 	}
 	call, err := c.prepareBatch(pathSignBatch, bodies, MaxSignBatch, idempotencyKey)
 	if err != nil {

@@ -129,7 +129,7 @@ func (c *Client) signChecker(ctx context.Context, root *root, body []byte) (*che
 		return nil, err
 	}
 	operation := func(call *call) *signing {
-		s := &signing{c: c, root: root, cert: cert, call: call, network: b.Network, message: b.Message}
+		s := &signing{c: c, root: root, cert: cert, call: call, network: b.Network, payload: b.Payload}
 		s.encode()
 		return s
 	}

@@ -18,13 +18,17 @@ import (
 
 const pathSign = "/v1/s2s/sign"
 
-// SignRequest asks for the signature of a message.
+// SignRequest asks for the signature of a message or a transaction.
 type SignRequest struct {
 	WalletID string // UUID
 	Network  string // slug, as GET /v1/networks lists them
-	// Message is text; MessageBytes any bytes. Exactly one is given.
+	// Message is text; MessageBytes any bytes; Transaction a complete, unsigned
+	// transaction as the chain's libraries serialise it: on EVM 0x and the hex
+	// of its signing encoding. Exactly one is given, and only messages have
+	// the fields from Format on.
 	Message      string
 	MessageBytes []byte
+	Transaction  string
 	// Format of what is signed: "" is the network's usual one (EIP-191;
 	// Solana: the bytes themselves), "solana-offchain-v0" and "-v1" the
 	// Solana off-chain message formats.
@@ -41,8 +45,8 @@ type SignRequest struct {
 	IdempotencyKey string
 }
 
-// SignResult is a signature, proved to be of the requested message by the
-// requested wallet, and decided by an attested workload.
+// SignResult is a signature, proved to be of the requested message or
+// transaction by the requested wallet, and decided by an attested workload.
 type SignResult struct {
 	Signature string // 0x-hex (EVM: r ‖ s ‖ v), base58 (Solana)
 	WalletID  string
@@ -51,12 +55,29 @@ type SignResult struct {
 	PublicKey string // certified key, hex
 	Receipt   *Receipt
 	Verified  Verified
+
+	// Of a transaction alone, put together here: the transaction with the
+	// signature in it, to be sent to a node, and its hash; "" where other
+	// signatures are missing in it.
+	SignedTransaction string
+	TransactionHash   string
 }
 
 type signBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
-	chain.Message
+	chain.Payload
+}
+
+func (r *SignRequest) payload() (chain.Payload, error) {
+	m, err := r.message()
+	if err != nil || r.Transaction == "" {
+		return chain.Payload{Message: m, Text: &m.Message}, err
+	}
+	if r.Message != "" || r.MessageBytes != nil || r.Format != "" || r.ApplicationDomain != "" || r.RequiredSignatories != nil || r.ContentFormat != "" {
+		return chain.Payload{}, badArgument("Transaction", "Transaction excludes Message, MessageBytes and what belongs to them")
+	}
+	return chain.Payload{Transaction: &r.Transaction}, nil
 }
 
 func (r *SignRequest) message() (chain.Message, error) {
@@ -70,14 +91,23 @@ func (r *SignRequest) message() (chain.Message, error) {
 	return m, nil
 }
 
-// Sign has a wallet sign a message. Errors are *ArgumentError (nothing was
-// sent), *APIError, *VerificationError, or of the network.
+// SignTransaction has a wallet sign a transaction, which is r.Transaction, as
+// Sign does. What the TEE doesn't understand it refuses: transaction_opaque.
+func (c *Client) SignTransaction(ctx context.Context, r SignRequest) (*SignResult, error) {
+	if r.Transaction == "" {
+		return nil, badArgument("Transaction", "it is missing")
+	}
+	return c.Sign(ctx, r)
+}
+
+// Sign has a wallet sign a message or a transaction. Errors are *ArgumentError
+// (nothing was sent), *APIError, *VerificationError, or of the network.
 func (c *Client) Sign(ctx context.Context, r SignRequest) (*SignResult, error) {
 	wallet, err := canon.ParseUUID(r.WalletID)
 	if err != nil {
 		return nil, badArgument("WalletID", "not a lower-case UUID")
 	}
-	m, err := r.message()
+	payload, err := r.payload()
 	if err != nil {
 		return nil, err
 	}
@@ -89,15 +119,15 @@ func (c *Client) Sign(ctx context.Context, r SignRequest) (*SignResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := canon.EncodeJSON(signBody{WalletID: r.WalletID, Network: r.Network, Message: m})
+	body, err := canon.EncodeJSON(signBody{WalletID: r.WalletID, Network: r.Network, Payload: payload})
 	if err != nil {
-		return nil, badArgument("Message", "%v", err)
+		return nil, badArgument("payload", "%v", err)
 	}
 	call, err := c.t.prepare(c.key, "POST", pathSign, "", body, r.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
-	op := &signing{c: c, root: root, cert: cert, call: call, network: r.Network, message: m}
+	op := &signing{c: c, root: root, cert: cert, call: call, network: r.Network, payload: payload}
 	op.encode()
 	var reply api.Signature
 	if err := c.t.send(ctx, call, &reply); err != nil {
@@ -113,14 +143,14 @@ type signing struct {
 	cert    *receipt.WalletCertificate
 	call    *call
 	network string
-	message chain.Message
+	payload chain.Payload
 
 	// Filled in by encode.
 	net      *chain.Network
 	key      *receipt.CertifiedKey
 	prepared *chain.Prepared
 	intent   [32]byte
-	refusal  error // why the message can't be encoded here
+	refusal  error // why the payload can't be encoded here
 }
 
 // encode makes the bytes that the wallet has to sign, from nothing but the
@@ -136,7 +166,7 @@ func (s *signing) encode() {
 		s.refusal = badArgument("Network", "the wallet has no %s key", s.net.Curve)
 		return
 	}
-	if s.prepared, s.refusal = s.net.Codec.Message(s.net, s.key.PublicKey, &s.message); s.refusal == nil {
+	if s.prepared, s.refusal = s.payload.Prepare(s.net, s.key.PublicKey); s.refusal == nil {
 		s.intent, s.refusal = s.prepared.Intent.Digest()
 	}
 }
@@ -147,11 +177,15 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 		return nil, broken(CodeSignature, s.refusal, "the service signed what can't be signed")
 	}
 	if !s.net.Verify(s.key.PublicKey, s.prepared, reply.Signature) {
-		return nil, broken(CodeSignature, nil, "the signature doesn't sign this message under the certified key")
+		return nil, broken(CodeSignature, nil, "the signature doesn't sign what was asked for under the certified key")
 	}
 	address, err := s.net.Codec.Address(s.key.PublicKey)
 	if err != nil {
 		return nil, broken(CodeCertificate, err, "certified key")
+	}
+	signed, err := s.assemble(reply.Signature)
+	if err != nil {
+		return nil, broken(CodeSignature, err, "the signature doesn't fit the transaction")
 	}
 	public := hex.EncodeToString(s.key.PublicKey)
 	for _, f := range []struct{ field, got, want string }{
@@ -159,6 +193,8 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 		{"network", reply.Network, s.network},
 		{"address", reply.Address, address},
 		{"public_key", reply.PublicKey, public},
+		{"signed_transaction", reply.SignedTransaction, signed.Text},
+		{"transaction_hash", reply.TransactionHash, signed.ID},
 	} {
 		if f.got != f.want {
 			return nil, mismatch(CodeResponseMismatch, f.field, "%.80q instead of %q", f.got, f.want)
@@ -170,8 +206,28 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 	}
 	return &SignResult{
 		Signature: reply.Signature, WalletID: reply.WalletID, Network: s.network, Address: address, PublicKey: public,
-		Receipt: rc, Verified: s.root.summary(rc, replayed),
+		Receipt: rc, Verified: s.root.summary(rc, replayed), SignedTransaction: signed.Text, TransactionHash: signed.ID,
 	}, nil
+}
+
+// assemble puts a verified signature into the transaction that was asked for;
+// of a message nothing is put together.
+func (s *signing) assemble(signature string) (*chain.Signed, error) {
+	if s.prepared.Assemble == nil {
+		return &chain.Signed{}, nil
+	}
+	raw, err := s.net.Codec.DecodeSignature(signature)
+	if err != nil {
+		return nil, err
+	}
+	return s.prepared.Assemble(raw)
+}
+
+func (s *signing) method() string {
+	if s.payload.Transaction != nil {
+		return policy.MethodSignTransaction
+	}
+	return policy.MethodSignMessage
 }
 
 func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt.Decision, reason string, output [32]byte) (*Receipt, bool, error) {
@@ -184,7 +240,7 @@ func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt
 	}
 	x := &expected{
 		kind: receipt.KindSign, decision: d, reason: reason, root: s.root, call: s.call, wallet: s.cert.Wallet,
-		method: policy.MethodSignMessage, network: s.network, output: output,
+		method: s.method(), network: s.network, output: output,
 	}
 	if s.prepared != nil && s.refusal == nil {
 		x.payload, x.intent = sha256.Sum256(s.prepared.SignBytes), s.intent

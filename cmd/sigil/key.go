@@ -45,7 +45,7 @@ grant; keep the latter to revoke the key.`,
 	c.Flags().StringVar(&f.name, "name", "", "name of the key")
 	c.Flags().StringSliceVar(&f.wallets, "wallets", nil, "ids of wallets, or '*'")
 	c.Flags().StringSliceVar(&f.networks, "networks", nil, "networks, or '*'")
-	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, createWallet, or '*'")
+	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, signTransaction, createWallet, or '*' for the first and the last")
 	c.Flags().StringVar(&f.expires, "expires", "90d", "life (90d, 12h) or end (2027-01-31, RFC 3339)")
 	c.Flags().BoolVar(&f.bearer, "bearer", false, "the key itself may be presented; it then passes through the control plane in clear")
 	c.Flags().StringVar(&f.scope, "scope", "full", "full, or read for a key that reads and never gets a decision")

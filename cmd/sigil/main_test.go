@@ -164,7 +164,8 @@ func TestHelp(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	for _, line := range []string{
 		"", "org", "bogus", "org bogus", "sign --bogus", "wallet get", "wallet get a b", "version extra", "sign", "wallet list --limit many",
-		"sign --wallet x --network base", "sign --wallet x --network base --message m --message-file f",
+		"sign --wallet x --network base", "sign --wallet x --network base --message m --message-file f", "sign --wallet x --network base --message m --transaction 0x02",
+		"sign --wallet x --network base --transaction-file f --transaction 0x02", "sign --wallet x --network base --transaction=",
 		"key create", "key create --name x --out f", "key create --name x --print --wallets * --networks * --expires yesterday",
 		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve", "serve --tee a:1 --accept f", "serve --tee a:1 --accept f --data d --database-file f", "database", "database migrate",
 		"wallet list", "attestation", "verify receipt", "org show",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,27 +11,35 @@ import (
 
 type signFlags struct {
 	client.SignRequest
-	messageFile string
-	bundle      string
-	batch       string
+	messageFile     string
+	transactionFile string
+	bundle          string
+	batch           string
 }
 
 func (a *app) signCommand() *cobra.Command {
 	f := &signFlags{}
-	c := &cobra.Command{Use: "sign", Short: "Sign a message", Args: cobra.NoArgs,
-		Long: `Has a wallet sign a message, and verifies the signature, the wallet's
+	c := &cobra.Command{Use: "sign", Short: "Sign a message or a transaction", Args: cobra.NoArgs,
+		Long: `Has a wallet sign a message or a transaction, and verifies the signature, the wallet's
 certificate, the receipt and the TEE's attestation before it prints anything.
+A transaction is complete and unsigned, in the chain's own text form; what is printed
+is the signed one, to be sent to a node. The TEE decodes it, and refuses what it
+doesn't understand; the key needs the method signTransaction.
 --batch takes up to 100 from a file instead, as
 [{"wallet_id":"…","network":"base","message":"…"}, …], by one signed request; each is
 decided and verified for itself.`,
 		Example: `  sigil sign --wallet 7f0c1c52-0a53-4b0e-8c49-6d6f3f7e0a11 --network base \
-      --message audit-log-2026-06 --key-file backend.key`,
+      --message audit-log-2026-06 --key-file backend.key
+  sigil sign --wallet 7f0c1c52-0a53-4b0e-8c49-6d6f3f7e0a11 --network base \
+      --transaction 0x02f0… --key-file backend.key`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.sign(c, f) }}
 	fl := c.Flags()
 	fl.StringVar(&f.WalletID, "wallet", "", "id of the wallet")
 	fl.StringVar(&f.Network, "network", "", "network, as in base or solana")
 	fl.StringVar(&f.Message, "message", "", "text to sign")
 	fl.StringVar(&f.messageFile, "message-file", "", "file with the bytes to sign; - is standard input")
+	fl.StringVar(&f.Transaction, "transaction", "", "unsigned transaction to sign, on EVM networks 0x and hex")
+	fl.StringVar(&f.transactionFile, "transaction-file", "", "file with its text; - is standard input")
 	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0")
 	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")
 	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
@@ -48,10 +57,7 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 	if f.WalletID == "" || f.Network == "" {
 		return usagef("`sigil sign --help` has an example", "--wallet and --network are needed")
 	}
-	if c.Flags().Changed("message") == (f.messageFile != "") {
-		return usagef("`sigil sign --help` has an example", "give either --message or --message-file")
-	}
-	if err := a.readMessage(f); err != nil {
+	if err := a.readPayload(c, f); err != nil {
 		return err
 	}
 	if f.bundle != "" {
@@ -73,17 +79,39 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 		}
 	}
 	a.noteVerified(&res.Verified, res.Receipt.ID)
-	return a.print(map[string]any{"signature": res.Signature, "wallet_id": res.WalletID, "network": res.Network, "address": res.Address,
-		"public_key": res.PublicKey, "receipt_id": res.Receipt.ID, "verified": res.Verified}, res.Signature)
+	out := map[string]any{"signature": res.Signature, "wallet_id": res.WalletID, "network": res.Network, "address": res.Address,
+		"public_key": res.PublicKey, "receipt_id": res.Receipt.ID, "verified": res.Verified}
+	if res.SignedTransaction == "" {
+		return a.print(out, res.Signature)
+	}
+	out["signed_transaction"], out["transaction_hash"] = res.SignedTransaction, res.TransactionHash
+	return a.print(out, res.SignedTransaction)
 }
 
-func (a *app) readMessage(f *signFlags) error {
-	if f.messageFile == "" {
-		return nil
+// readPayload takes the one of four flags that says what to sign.
+func (a *app) readPayload(c *cobra.Command, f *signFlags) error {
+	given := 0
+	for _, name := range []string{"message", "message-file", "transaction", "transaction-file"} {
+		if c.Flags().Changed(name) {
+			given++
+		}
+	}
+	if given != 1 {
+		return usagef("`sigil sign --help` has an example", "give one of --message, --message-file, --transaction and --transaction-file")
 	}
 	var err error
-	if f.MessageBytes, err = a.readInput(f.messageFile); f.MessageBytes == nil {
-		f.MessageBytes = []byte{}
+	switch {
+	case f.messageFile != "":
+		if f.MessageBytes, err = a.readInput(f.messageFile); f.MessageBytes == nil {
+			f.MessageBytes = []byte{}
+		}
+	case f.transactionFile != "":
+		var text []byte
+		text, err = a.readInput(f.transactionFile)
+		f.Transaction = strings.TrimSpace(string(text))
+	}
+	if err == nil && f.Transaction == "" && (c.Flags().Changed("transaction") || c.Flags().Changed("transaction-file")) {
+		return usagef("`sigil sign --help` has an example", "the transaction is empty")
 	}
 	return err
 }

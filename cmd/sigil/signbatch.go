@@ -9,16 +9,17 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 )
 
-// batchItem is one message of a --batch file.
+// batchItem is one message or transaction of a --batch file.
 type batchItem struct {
 	WalletID      string `json:"wallet_id"`
 	Network       string `json:"network"`
-	Message       string `json:"message"`
+	Message       string `json:"message,omitzero"`
+	Transaction   string `json:"transaction,omitzero"`
 	MessageFormat string `json:"message_format,omitzero"`
 }
 
 func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
-	for _, name := range []string{"wallet", "network", "message", "message-file", "bundle", "format", "application-domain", "required-signatory", "content-format"} {
+	for _, name := range []string{"wallet", "network", "message", "message-file", "transaction", "transaction-file", "bundle", "format", "application-domain", "required-signatory", "content-format"} {
 		if c.Flags().Changed(name) {
 			return usagef("say it in the file", "--%s doesn't go with --batch", name)
 		}
@@ -33,7 +34,7 @@ func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
 	}
 	requests := make([]client.SignRequest, len(items))
 	for i, it := range items {
-		requests[i] = client.SignRequest{WalletID: it.WalletID, Network: it.Network, Message: it.Message, Format: it.MessageFormat}
+		requests[i] = client.SignRequest{WalletID: it.WalletID, Network: it.Network, Message: it.Message, Transaction: it.Transaction, Format: it.MessageFormat}
 	}
 	cl, err := a.client()
 	if err != nil {
@@ -60,7 +61,12 @@ func (a *app) printBatch(out []client.SignOutcome) error {
 		}
 		r := o.Result
 		list = append(list, map[string]any{"index": i, "signature": r.Signature, "wallet_id": r.WalletID, "network": r.Network, "address": r.Address, "receipt_id": r.Receipt.ID, "verified": r.Verified})
-		rows = append(rows, []string{fmt.Sprint(i), r.Signature})
+		text := r.Signature
+		if r.SignedTransaction != "" {
+			text = r.SignedTransaction
+			list[i]["signed_transaction"], list[i]["transaction_hash"] = r.SignedTransaction, r.TransactionHash
+		}
+		rows = append(rows, []string{fmt.Sprint(i), text})
 	}
 	if err := a.print(map[string]any{"items": list}, table(rows)); err != nil {
 		return err

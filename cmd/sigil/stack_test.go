@@ -108,6 +108,20 @@ func TestWalletCommands(t *testing.T) {
 	if len(signed.Items) != 2 || signed.Items[1].Signature == "" {
 		t.Errorf("%+v", signed)
 	}
+	transaction := filepath.Join(t.TempDir(), "transfer.txt")
+	const transfer = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"
+	if err := os.WriteFile(transaction, []byte(transfer+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var texts [2]struct {
+		Signed string `json:"signed_transaction"`
+		Hash   string `json:"transaction_hash"`
+	}
+	c.run(exitOK, &texts[0], "sign", "--wallet", one, "--network", "base", "--transaction", transfer)
+	c.run(exitOK, &texts[1], "sign", "--wallet", one, "--network", "base", "--transaction-file", transaction)
+	if texts[0] != texts[1] || !strings.HasPrefix(texts[0].Signed, "0x02f8") || len(texts[0].Hash) != 66 {
+		t.Errorf("%+v", texts)
+	}
 	if err := (&ledger.Sequencer{Store: st.Store, Signer: st.Fleet, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}

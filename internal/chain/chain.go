@@ -44,6 +44,7 @@ const (
 	CodeEncoding    = "invalid_encoding"
 	CodeArgument    = "invalid_argument"
 
+	CodePayload = "unsupported_payload"       // the network doesn't sign that kind
 	CodeInvalid = "transaction_invalid"       // it isn't one, or not in the chain's one encoding
 	CodeNetwork = "transaction_other_network" // it is one of another network
 )

@@ -99,6 +99,9 @@ func Ruled(kind string) bool {
 
 // Unruled returns the first action that no policy can allow.
 func (e *Effects) Unruled() (Action, bool) {
+	if e == nil {
+		return Action{Kind: ActionOpaque}, true
+	}
 	for _, a := range e.Actions {
 		if !Ruled(a.Kind) {
 			return a, true

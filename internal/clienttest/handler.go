@@ -27,7 +27,7 @@ import (
 type SignBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
-	chain.Message
+	chain.Payload
 }
 
 // refusal is an error reply.
@@ -332,8 +332,11 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	}
 	l := s.leaf(g, o, req)
 	l.Kind, l.Method, l.Network, l.Wallet = receipt.KindSign, policy.MethodSignMessage, n.Slug, w.cert.Wallet
+	if body.Transaction != nil {
+		l.Method = policy.MethodSignTransaction
+	}
 	k, _ := w.cert.Key(n.Curve)
-	p, err := n.Codec.Message(n, k.PublicKey, &body.Message)
+	p, err := body.Prepare(n, k.PublicKey)
 	var no *chain.RefusedError
 	if errors.As(err, &no) {
 		l.PayloadDigest = sha256.Sum256(req.Body)
@@ -343,7 +346,9 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	if l.IntentDigest, err = p.Intent.Digest(); err != nil {
 		return nil, err
 	}
-	if d := policy.Evaluate(&g.Policy, policy.Request{Method: l.Method, Network: n.Slug, Wallet: l.Wallet}); d.Outcome != policy.Allow {
+	q := p.Request()
+	q.Wallet = l.Wallet
+	if d := policy.Evaluate(&g.Policy, q); d.Outcome != policy.Allow {
 		return nil, s.deny(l, d.Reason)
 	}
 	raw := make([]byte, n.Curve.SignatureSize())
@@ -357,8 +362,15 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	l.Decision, l.Reason, l.OutputDigest = receipt.Allow, receipt.ReasonAllowed, sha256.Sum256([]byte(text))
 	ref, err := s.ref(l)
 	address, _ := n.Codec.Address(k.PublicKey)
-	return api.Signature{Signature: text, WalletID: w.cert.Wallet.String(), Network: n.Slug, Address: address,
-		PublicKey: hex.EncodeToString(k.PublicKey), Receipt: ref}, err
+	out := api.Signature{Signature: text, WalletID: w.cert.Wallet.String(), Network: n.Slug, Address: address,
+		PublicKey: hex.EncodeToString(k.PublicKey), Receipt: ref}
+	if err == nil && p.Assemble != nil {
+		var signed *chain.Signed
+		if signed, err = p.Assemble(raw); err == nil {
+			out.SignedTransaction, out.TransactionHash = signed.Text, signed.ID
+		}
+	}
+	return out, err
 }
 
 func (s *Service) receipt(id string) (any, error) {

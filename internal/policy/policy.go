@@ -16,15 +16,16 @@ const Any = "*"
 
 // Methods that a policy can name.
 const (
-	MethodSignMessage  = "signMessage"
-	MethodCreateWallet = "createWallet"
+	MethodSignMessage     = "signMessage"
+	MethodSignTransaction = "signTransaction"
+	MethodCreateWallet    = "createWallet"
 )
 
 // Policy is the first form of a grant's policy: allow-lists.
 type Policy struct {
 	Wallets  []string `json:"wallets"`  // UUIDs, or "*"
 	Networks []string `json:"networks"` // slugs, or "*"
-	Methods  []string `json:"methods"`  // signMessage, createWallet, or "*"
+	Methods  []string `json:"methods"`  // as above; "*" is signMessage and createWallet
 }
 
 // Outcome is the result of an evaluation.
@@ -43,6 +44,7 @@ const (
 	ReasonMethod  = "policy_method"
 	ReasonNetwork = "policy_network"
 	ReasonWallet  = "policy_wallet"
+	ReasonOpaque  = "transaction_opaque"
 )
 
 // Decision is an outcome with its reason, a stable code, and a sentence for
@@ -58,6 +60,9 @@ type Request struct {
 	Method  string
 	Network string     // "" for a method without network
 	Wallet  canon.UUID // zero for a method without wallet
+	// Unruled says in words what a transaction does that no policy has a rule
+	// for; "" is nothing.
+	Unruled string
 }
 
 // Check refuses a malformed policy, when it is stored and when it is used.
@@ -73,7 +78,7 @@ func (p *Policy) Check() error {
 		}
 	}
 	for _, m := range p.Methods {
-		if m != Any && m != MethodSignMessage && m != MethodCreateWallet {
+		if m != Any && !slices.Contains(methods(), m) {
 			return fmt.Errorf("policy methods: unknown method %q", m)
 		}
 	}
@@ -99,13 +104,24 @@ func checkList(list []string) error {
 	return nil
 }
 
+func methods() []string {
+	return []string{MethodSignMessage, MethodSignTransaction, MethodCreateWallet}
+}
+
+// allowsMethod gives "*" the meaning that it had when it was first signed: the
+// two methods that there were. An owner who wrote it then has never allowed
+// transactions, so those are named.
+func (p *Policy) allowsMethod(m string) bool {
+	return slices.Contains(p.Methods, m) || m != MethodSignTransaction && allows(p.Methods, m)
+}
+
 // Evaluate decides a request. A method that this release doesn't know is
 // denied under "*" too.
 func Evaluate(p *Policy, r Request) Decision {
-	if r.Method != MethodSignMessage && r.Method != MethodCreateWallet {
+	if !slices.Contains(methods(), r.Method) {
 		return deny(ReasonMethod, "the method %q is unknown", r.Method)
 	}
-	if !allows(p.Methods, r.Method) {
+	if !p.allowsMethod(r.Method) {
 		return deny(ReasonMethod, "the grant's policy doesn't allow the method %s", r.Method)
 	}
 	if r.Method == MethodCreateWallet {
@@ -116,6 +132,9 @@ func Evaluate(p *Policy, r Request) Decision {
 	}
 	if r.Wallet.IsZero() || !allows(p.Wallets, r.Wallet.String()) {
 		return deny(ReasonWallet, "the grant's policy doesn't allow the wallet %s", r.Wallet)
+	}
+	if r.Unruled != "" {
+		return deny(ReasonOpaque, "no policy can allow the transaction yet: %s", r.Unruled)
 	}
 	return Decision{Allow, ReasonAllowed, ""}
 }

@@ -15,24 +15,33 @@ func TestEvaluate(t *testing.T) {
 		t.Fatal(err)
 	}
 	sign := policy.Request{Method: policy.MethodSignMessage, Network: "base", Wallet: id}
+	transaction := policy.Request{Method: policy.MethodSignTransaction, Network: "base", Wallet: id}
 	all := []string{policy.Any}
 	for name, c := range map[string]struct {
 		p    policy.Policy
 		r    policy.Request
 		want string
 	}{
-		"zero policy":      {policy.Policy{}, sign, policy.ReasonMethod},
-		"all":              {policy.Policy{Wallets: all, Networks: all, Methods: all}, sign, policy.ReasonAllowed},
-		"named":            {policy.Policy{Wallets: []string{wallet}, Networks: []string{"base"}, Methods: []string{"signMessage"}}, sign, policy.ReasonAllowed},
-		"other network":    {policy.Policy{Wallets: all, Networks: []string{"polygon"}, Methods: all}, sign, policy.ReasonNetwork},
-		"no networks":      {policy.Policy{Wallets: all, Methods: all}, sign, policy.ReasonNetwork},
-		"other wallet":     {policy.Policy{Wallets: []string{"3f1f1f1e-0000-4000-8000-000000000002"}, Networks: all, Methods: all}, sign, policy.ReasonWallet},
-		"no wallets":       {policy.Policy{Networks: all, Methods: all}, sign, policy.ReasonWallet},
-		"zero wallet":      {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Network: "base"}, policy.ReasonWallet},
-		"no network named": {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Wallet: id}, policy.ReasonNetwork},
-		"create":           {policy.Policy{Methods: []string{"createWallet"}}, policy.Request{Method: "createWallet"}, policy.ReasonAllowed},
-		"unknown method":   {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signDigest", Network: "base", Wallet: id}, policy.ReasonMethod},
-		"no method":        {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Network: "base", Wallet: id}, policy.ReasonMethod},
+		"zero policy":              {policy.Policy{}, sign, policy.ReasonMethod},
+		"all":                      {policy.Policy{Wallets: all, Networks: all, Methods: all}, sign, policy.ReasonAllowed},
+		"named":                    {policy.Policy{Wallets: []string{wallet}, Networks: []string{"base"}, Methods: []string{"signMessage"}}, sign, policy.ReasonAllowed},
+		"other network":            {policy.Policy{Wallets: all, Networks: []string{"polygon"}, Methods: all}, sign, policy.ReasonNetwork},
+		"no networks":              {policy.Policy{Wallets: all, Methods: all}, sign, policy.ReasonNetwork},
+		"other wallet":             {policy.Policy{Wallets: []string{"3f1f1f1e-0000-4000-8000-000000000002"}, Networks: all, Methods: all}, sign, policy.ReasonWallet},
+		"no wallets":               {policy.Policy{Networks: all, Methods: all}, sign, policy.ReasonWallet},
+		"zero wallet":              {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Network: "base"}, policy.ReasonWallet},
+		"no network named":         {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signMessage", Wallet: id}, policy.ReasonNetwork},
+		"create":                   {policy.Policy{Methods: []string{"createWallet"}}, policy.Request{Method: "createWallet"}, policy.ReasonAllowed},
+		"unknown method":           {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Method: "signDigest", Network: "base", Wallet: id}, policy.ReasonMethod},
+		"no method":                {policy.Policy{Wallets: all, Networks: all, Methods: all}, policy.Request{Network: "base", Wallet: id}, policy.ReasonMethod},
+		"transaction":              {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}}, transaction, policy.ReasonAllowed},
+		"transaction not named":    {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signMessage", "createWallet"}}, transaction, policy.ReasonMethod},
+		"transaction under star":   {policy.Policy{Wallets: all, Networks: all, Methods: all}, transaction, policy.ReasonMethod},
+		"message not named":        {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}}, sign, policy.ReasonMethod},
+		"transaction elsewhere":    {policy.Policy{Wallets: all, Networks: []string{"polygon"}, Methods: []string{"signTransaction"}}, transaction, policy.ReasonNetwork},
+		"transaction of no wallet": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}}, policy.Request{Method: "signTransaction", Network: "base"}, policy.ReasonWallet},
+		"transaction unruled": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}},
+			policy.Request{Method: "signTransaction", Network: "base", Wallet: id, Unruled: "it deploys"}, policy.ReasonOpaque},
 		"create not named": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signMessage"}}, policy.Request{Method: "createWallet"}, policy.ReasonMethod},
 	} {
 		d := policy.Evaluate(&c.p, c.r)

@@ -20,6 +20,8 @@ func TestAudit(t *testing.T) {
 	sign := fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":"hi"}`, s.wallet.ID)
 	var signed api.Signature
 	s.Do(s.Request(s.token, "POST", "/v1/s2s/sign", sign), 200, &signed)
+	s.Do(s.Request(s.token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","transaction":%q}`, s.wallet.ID,
+		"0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0")), 200, nil)
 	narrow := s.NewKey(s.owner, func(g *authority.Grant) {
 		g.Policy = policy.Policy{Wallets: []string{"*"}, Networks: []string{"solana"}, Methods: []string{"signMessage"}}
 	})
@@ -39,15 +41,16 @@ func TestAudit(t *testing.T) {
 		return l.Items
 	}
 	key := authority.KeyID(narrow.PublicKey())
-	const kinds = "message.signed wallet.created api_key.created org.created"
+	const kinds = "message.signed transaction.signed wallet.created api_key.created org.created"
 	for query, want := range map[string]string{
 		"?event_type=message.signed":              "message.signed, message.signed",
 		"?success=false":                          "message.signed",
 		"?success=true&event_type=message.signed": "message.signed",
+		"?event_type=transaction.signed":          "transaction.signed",
 		"?event_type=wallet.created":              "wallet.created",
 		"?event_type=org.created":                 "org.created",
 		"?event_type=api_key.revoked":             "",
-		"?wallet_id=" + s.wallet.ID:               "message.signed, message.signed, wallet.created",
+		"?wallet_id=" + s.wallet.ID:               "message.signed, transaction.signed, message.signed, wallet.created",
 		"?key_id=" + key:                          "message.signed, api_key.created",
 		"?until=2020-01-01T00:00:00Z":             "",
 		"?since=" + url.QueryEscape(s.Now().Add(time.Hour).Format(time.RFC3339)): "",

@@ -42,7 +42,7 @@ func (s *Server) ready(c *call) (reply, error) {
 func (s *Server) networks(*call) (reply, error) {
 	list := []api.Network{}
 	for _, n := range s.Networks.List() {
-		list = append(list, api.Network{Slug: n.Slug, Name: n.Name, Family: n.Family, Curve: n.Curve.String(), ChainID: n.ChainID, Testnet: n.Testnet})
+		list = append(list, api.Network{Slug: n.Slug, Name: n.Name, Family: n.Family, Curve: n.Curve.String(), ChainID: n.ChainID, Testnet: n.Testnet, Payloads: n.Payloads()})
 	}
 	return ok(http.StatusOK, map[string]any{"items": list})
 }
@@ -336,8 +336,7 @@ func deniedBy(o *signing.Outcome) error {
 type signBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
-	chain.Message
-	Text *string `json:"message"` // takes "message" itself: one left out isn't an empty one
+	chain.Payload
 }
 
 func (s *Server) sign(c *call) (reply, error) {
@@ -354,8 +353,9 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 	if err := decodeObject(raw, &body); err != nil {
 		return nil, err
 	}
-	if body.Text == nil {
-		return nil, refuse(api.CodeInvalidArgument, "message is missing")
+	kind, err := body.Kind()
+	if err != nil {
+		return nil, refuse(api.CodeInvalidArgument, "%s", strings.TrimPrefix(err.Error(), chain.CodeArgument+": "))
 	}
 	id, err := canon.ParseUUID(body.WalletID)
 	if err != nil {
@@ -384,8 +384,35 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 	if err := deniedBy(o); err != nil {
 		return nil, err
 	}
-	return &api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
-		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)}, nil
+	out := &api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
+		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)}
+	if kind == chain.KindTransaction {
+		err = assemble(out, n, &body.Payload)
+	}
+	return out, err
+}
+
+// assemble puts the signature into the transaction that was asked for: both
+// are public, and the workload released no more than the signature.
+func assemble(out *api.Signature, n *chain.Network, p *chain.Payload) error {
+	pub, err := hex.DecodeString(out.PublicKey)
+	if err != nil {
+		return err
+	}
+	prepared, err := p.Prepare(n, pub)
+	if err != nil {
+		return err
+	}
+	raw, err := n.Codec.DecodeSignature(out.Signature)
+	if err != nil {
+		return err
+	}
+	signed, err := prepared.Assemble(raw)
+	if err != nil {
+		return err
+	}
+	out.SignedTransaction, out.TransactionHash = signed.Text, signed.ID
+	return nil
 }
 
 func (s *Server) getReceipt(c *call) (reply, error) {

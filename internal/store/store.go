@@ -191,11 +191,12 @@ type EventKind int
 
 // Event kinds; their numbers are stored.
 const (
-	EventSigned              EventKind = 1
+	EventSigned              EventKind = 1 // a message
 	EventWalletCreated       EventKind = 2
 	EventKeyCreated          EventKind = 3
 	EventKeyRevoked          EventKind = 4
 	EventOrganizationCreated EventKind = 5
+	EventTransactionSigned   EventKind = 6
 )
 
 // Event is one line of an organisation's audit trail.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
@@ -141,11 +142,16 @@ func (s *Service) authenticateBearer(r *request, req *authority.Request) ([32]by
 	return req.BearerDigest()
 }
 
-// asRemote gives refusals of package authority their code on the link.
+// asRemote gives refusals of packages authority and chain their code on the
+// link.
 func asRemote(err error) error {
 	var e *authority.Error
-	if errors.As(err, &e) {
+	var c *chain.RefusedError
+	switch {
+	case errors.As(err, &e):
 		return &teelink.RemoteError{Code: e.Code, Message: e.Message}
+	case errors.As(err, &c):
+		return &teelink.RemoteError{Code: c.Code, Message: c.Message}
 	}
 	return err
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
 )
@@ -16,9 +15,7 @@ import (
 type signBody struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
-	chain.Message
-	// Text takes "message" itself, so that one left out isn't an empty one.
-	Text *string `json:"message"`
+	chain.Payload
 }
 
 // decideSign decides on a signature and makes it.
@@ -27,10 +24,10 @@ func (s *Service) decideSign(ctx context.Context, r *request) (teelink.Item, err
 	if err := canon.DecodeJSONLoose(r.Body, &body); err != nil {
 		return teelink.Item{}, remote("malformed_json", "%v", err)
 	}
-	if body.Text == nil {
-		return teelink.Item{}, remote("invalid_argument", "message is missing")
+	kind, err := body.Kind()
+	if err != nil {
+		return teelink.Item{}, asRemote(err)
 	}
-	body.Message.Message = *body.Text
 	network, ok := s.args.Networks.Lookup(body.Network)
 	if !ok {
 		return teelink.Item{}, remote("unknown_network", "there is no network %.40q; GET /v1/networks lists them", body.Network)
@@ -42,10 +39,10 @@ func (s *Service) decideSign(ctx context.Context, r *request) (teelink.Item, err
 	if !ok {
 		return teelink.Item{}, remote("curve_mismatch", "the wallet has no %v key, which %s needs", network.Curve, network.Slug)
 	}
-	l := r.leaf(receipt.KindSign, policy.MethodSignMessage)
+	l := r.leaf(receipt.KindSign, chain.Method(kind))
 	l.Network, l.Wallet = network.Slug, r.wallet.cert.Wallet
 
-	prepared, err := network.Codec.Message(network, key.public, &body.Message)
+	prepared, err := body.Prepare(network, key.public)
 	if err != nil {
 		return s.refused(l, r, err)
 	}
@@ -53,7 +50,9 @@ func (s *Service) decideSign(ctx context.Context, r *request) (teelink.Item, err
 	if l.IntentDigest, err = prepared.Intent.Digest(); err != nil {
 		return teelink.Item{}, err
 	}
-	d, ok := r.evaluate(policy.Request{Method: policy.MethodSignMessage, Network: network.Slug, Wallet: l.Wallet})
+	q := prepared.Request()
+	q.Wallet = l.Wallet
+	d, ok := r.evaluate(q)
 	if !ok {
 		return s.deny(l, d.Reason, d.Explanation)
 	}
@@ -91,13 +90,9 @@ func (r *request) ownWallet(id string) error {
 // wrong with the request's form alone has none.
 func (s *Service) refused(l *receipt.Leaf, r *request, err error) (teelink.Item, error) {
 	var e *chain.RefusedError
-	if !errors.As(err, &e) {
-		return teelink.Item{}, err
-	}
-	switch e.Code {
-	case chain.CodeTransaction, chain.CodeDigest:
+	if errors.As(err, &e) && (e.Code == chain.CodeTransaction || e.Code == chain.CodeDigest) {
 		l.PayloadDigest = sha256.Sum256(r.Body)
 		return s.deny(l, e.Code, e.Message)
 	}
-	return teelink.Item{}, &teelink.RemoteError{Code: e.Code, Message: e.Message}
+	return teelink.Item{}, asRemote(err)
 }

@@ -193,7 +193,7 @@ func TestParseRefuses(t *testing.T) {
 		"dangling schema":      {"schemas/WalletReply'", "schemas/WaletReply'", "WaletReply"},
 		"code of no spec":      {"[malformed_json,", "[malformed_yaml,", "malformed_yaml"},
 		"code missing":         {"        '404': [wallet_not_found]\n", "", "x-error-codes"},
-		"no example":           {"examples: { recorded: { $ref: '#/components/examples/Sign' } }", "examples: {}", "no example"},
+		"no example":           {"examples: { recorded: { $ref: '#/components/examples/SignBatch' } }", "examples: {}", "no example"},
 		"parameter not in it":  {"  /v1/receipts/{id}:", "  /v1/receipts/{receipt}:", "id"},
 		"member twice":         {"operationId: sign\n", "operationId: sign\n      operationId: sign2\n", "already defined"},
 		"unused component":     {"    Limit: { name: limit", "    Limit2: { name: limit, in: query, schema: { type: integer } }\n    Limit: { name: limit", "Limit2"},

@@ -184,6 +184,9 @@ func (r *recorder) organization() string {
 	return w.ID
 }
 
+// transfer pays 0.01 on Base to one that EIP-55 has as an example.
+const transfer = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"
+
 func signBody(wallet, message string) string {
 	return fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":%q}`, wallet, message)
 }
@@ -197,6 +200,8 @@ func (r *recorder) wallets(wallet string) {
 		r.t.Fatal(err)
 	}
 	r.send(r.Request(r.token, "GET", "/v1/receipts/"+s.Receipt.ID, ""), 200, "", "Receipt")
+	r.send(r.Request(r.token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","transaction":%q}`, wallet, transfer)),
+		200, "SignTransaction", "TransactionSignature")
 	r.get("/v1/attestation/"+s.Receipt.Evidence, "Evidence")
 }
 

@@ -141,12 +141,12 @@ func (f *fixture) wallet(ctx context.Context, c keys.Curve, private []byte) (wal
 type body struct {
 	WalletID string `json:"wallet_id"`
 	Network  string `json:"network"`
-	chain.Message
+	chain.Payload
 }
 
 // decide sends a signed request as the link server does.
-func (f *fixture) decide(ctx context.Context, w wallet, network string, m chain.Message) (teelink.Item, *receipt.Leaf, error) {
-	raw, err := canon.EncodeJSON(body{w.id.String(), network, m})
+func (f *fixture) decide(ctx context.Context, w wallet, network string, p chain.Payload) (teelink.Item, *receipt.Leaf, error) {
+	raw, err := canon.EncodeJSON(body{w.id.String(), network, p})
 	if err != nil {
 		return teelink.Item{}, nil, err
 	}

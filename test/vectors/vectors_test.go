@@ -24,19 +24,22 @@ import (
 
 // entry is the union of the published shapes; what isn't needed is ignored.
 type entry struct {
-	ID         string `json:"id"`
-	Family     string `json:"family"`
-	Network    string `json:"network"`
-	Kind       string `json:"kind"`
-	Curve      string `json:"curve"`
-	Private    string `json:"private_key_hex"`
-	Address    string `json:"address"`
-	Expect     string `json:"expect"`
-	SignHash   string `json:"sign_hash"`
-	SignBytes  string `json:"sign_bytes_hex"`
-	MessageHex string `json:"message_hex"`
-	Base58     string `json:"signature_base58"`
-	Envelope   string `json:"envelope_hex"`
+	ID         string   `json:"id"`
+	Family     string   `json:"family"`
+	Network    string   `json:"network"`
+	Kind       string   `json:"kind"`
+	Curve      string   `json:"curve"`
+	Private    string   `json:"private_key_hex"`
+	Address    string   `json:"address"`
+	Expect     string   `json:"expect"`
+	SignHash   string   `json:"sign_hash"`
+	SignBytes  string   `json:"sign_bytes_hex"`
+	MessageHex string   `json:"message_hex"`
+	Base58     string   `json:"signature_base58"`
+	Envelope   string   `json:"envelope_hex"`
+	UnsignedTx flexible `json:"unsigned_tx"`
+	SignedTx   flexible `json:"signed_tx"`
+	TxHash     flexible `json:"tx_hash"`
 
 	Message   flexible `json:"message"`
 	Input     flexible `json:"input"`
@@ -70,7 +73,7 @@ func sum(m map[string]int) (n int) {
 func files(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json"} {
+	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json", "../../internal/chain/evm/testdata/transactions.json"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -163,6 +166,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 			return
 		}
 		f.report(t, y, e, name, f.address(slug, e))
+	case e.Family == "evm" && e.Kind == "transaction":
+		f.transaction(t, y, e, name, slug, registered)
 	case !slices.Contains([]string{"eip191-personal_sign", "message-raw", "offchain-message", "offchain-message-v0-legacy-header"}, e.Kind):
 		y.left[e.Family+" "+e.Kind+": kind isn't registered"]++
 	case !registered:
@@ -297,7 +302,7 @@ func (f *fixture) message(t *testing.T, y *tally, e *entry, name, slug string, m
 		f.report(t, y, e, name, err)
 		return
 	}
-	item, leaf, err := f.decide(t.Context(), w, slug, m)
+	item, leaf, err := f.decide(t.Context(), w, slug, chain.Payload{Message: m, Text: &m.Message})
 	code := refusal(leaf, err)
 	switch {
 	case e.Expect == "reject":

@@ -1,6 +1,7 @@
 package evm_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -8,7 +9,20 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
 )
+
+// registered returns the network of a chain id.
+func registered(t *testing.T, chainID uint64) *chain.Network {
+	t.Helper()
+	for _, n := range evm.Networks() {
+		if n.ChainID == chainID {
+			return &n
+		}
+	}
+	t.Fatalf("there is no network with chain id %d", chainID)
+	return nil
+}
 
 // TestEffects: what a transaction does, as whoever encoded it says.
 func TestEffects(t *testing.T) {
@@ -18,10 +32,15 @@ func TestEffects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := transaction(on(id), v.UnsignedTx)
+		n := registered(t, id)
+		p, err := transaction(n, v.UnsignedTx)
 		if err != nil {
 			t.Errorf("%s: %v", v.Name, err)
 			continue
+		}
+		// Receipts name the intent by it, and the SDKs compute it.
+		if d, err := p.Intent.Digest(); err != nil || hex.EncodeToString(d[:]) != v.Intent {
+			t.Errorf("%s: the intent's digest is %x, %v; want %s", v.Name, d, err, v.Intent)
 		}
 		var want []chain.Action
 		if err := json.Unmarshal(v.Actions, &want); err != nil {
@@ -31,7 +50,7 @@ func TestEffects(t *testing.T) {
 		if !slices.Equal(e.Actions, want) || !slices.Equal(e.Flags, v.Flags) {
 			t.Errorf("%s: %+v %v\nwant %+v %v", v.Name, e.Actions, e.Flags, want, v.Flags)
 		}
-		if p.Intent.Kind != chain.KindTransaction || p.Intent.Network != on(id).Slug || p.Intent.Length != len(v.UnsignedTx)/2-1 {
+		if p.Intent.Kind != chain.KindTransaction || p.Intent.Network != n.Slug || p.Intent.Length != len(v.UnsignedTx)/2-1 {
 			t.Errorf("%s: %+v", v.Name, p.Intent)
 		}
 		for _, a := range e.Actions {

@@ -35,6 +35,7 @@ type vector struct {
 	TxHash     string          `json:"tx_hash"`
 	Actions    json.RawMessage `json:"actions"`
 	Flags      []string        `json:"flags"`
+	Intent     string          `json:"intent_digest"`
 }
 
 // shared is where published vectors lie beside a checkout that has them; what

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/receipt"
 )
@@ -106,8 +107,11 @@ func auditBatch(ctx context.Context, tx Tx, batch int64) error {
 func event(l *receipt.Leaf, keyID string) store.Event {
 	e := store.Event{Organization: l.Organization, ID: l.ID, At: time.UnixMicro(int64(l.Time)), Kind: store.EventSigned, Success: l.Decision == receipt.Allow,
 		KeyID: keyID, Wallet: l.Wallet, Network: l.Network}
-	if l.Kind == receipt.KindCreateWallet {
+	switch {
+	case l.Kind == receipt.KindCreateWallet:
 		e.Kind = store.EventWalletCreated
+	case l.Method == policy.MethodSignTransaction:
+		e.Kind = store.EventTransactionSigned
 	}
 	if !e.Success {
 		e.Code = l.Reason

@@ -3,7 +3,7 @@ import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
-import { family, messageBytes, networkSlugs, type Message } from './networks.js';
+import { family, messageBytes, networkSlugs, type Message, type Prepared } from './networks.js';
 import { zero32, type WalletCertificate } from './receipt.js';
 import { parseToken, type Token } from './token.js';
 import { Transport, type TransportOptions } from './transport.js';
@@ -31,6 +31,16 @@ export interface SignOptions {
   readonly idempotencyKey?: string;
 }
 
+/** Options of signTransaction. */
+export interface SignTransactionOptions {
+  readonly walletId: string;
+  readonly network: string;
+  /** Complete and unsigned, as the chain's libraries serialise it: on EVM 0x and
+   * hex, as `serializeTransaction` of viem or `unsignedSerialized` of ethers. */
+  readonly transaction: string;
+  readonly idempotencyKey?: string;
+}
+
 /** What was proved about an answer. */
 export interface Verified {
   readonly organizationId: string;
@@ -52,10 +62,16 @@ export interface SignResult {
   readonly verified: Verified;
 }
 
+export interface SignTransactionResult extends SignResult {
+  /** With the signature in it, put together here: to be sent to a node. */
+  readonly signedTransaction: string;
+  readonly transactionHash: string;
+}
+
 /** What became of one item of a batch: exactly one is set. `error` is what
  * `sign` would have thrown. */
 export interface SignOutcome {
-  readonly result?: SignResult;
+  readonly result?: SignResult | SignTransactionResult;
   readonly error?: Error;
 }
 
@@ -124,7 +140,18 @@ export class SigilS2S {
   }
 
   /** Signs a message and verifies the answer whole. */
-  async sign(options: SignOptions): Promise<SignResult> {
+  sign(options: SignOptions): Promise<SignResult> {
+    return this.#signOne(options);
+  }
+
+  /** Signs a transaction, which the TEE decodes first, and verifies the answer
+   * whole. The key needs the method signTransaction. */
+  async signTransaction(options: SignTransactionOptions): Promise<SignTransactionResult> {
+    if (typeof options.transaction !== 'string') throw new SigilConfigError('invalid_argument', 'transaction must be text');
+    return (await this.#signOne(options)) as SignTransactionResult;
+  }
+
+  async #signOne(options: SignOptions | SignTransactionOptions): Promise<SignResult> {
     const root = await this.#trusted();
     const plan = await this.#plan(root, options);
     const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify(plan.body), idempotencyKey: options.idempotencyKey });
@@ -132,10 +159,10 @@ export class SigilS2S {
     return this.#accept(root, plan, expected, await this.#send(root, request, expected));
   }
 
-  /** Signs up to 100 messages by one request. Each is decided, and each answer
+  /** Signs up to 100 messages and transactions by one request. Each is decided, and each answer
    * verified, for itself; outcomes are in the order of the items. It throws only
    * where there is no answer about any of them. */
-  async signBatch(items: readonly SignOptions[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
+  async signBatch(items: readonly (SignOptions | SignTransactionOptions)[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
     if (items.length < 1 || items.length > 100) throw new SigilConfigError('invalid_argument', 'a batch has 1 to 100 items');
     if (items.some((o) => o.idempotencyKey !== undefined)) throw new SigilConfigError('invalid_argument', 'a batch has one idempotencyKey for all items');
     const root = await this.#trusted();
@@ -158,32 +185,35 @@ export class SigilS2S {
   }
 
   /** What has to be signed, made from nothing but the options and the certified key. */
-  async #plan(root: Root, options: SignOptions): Promise<Plan> {
+  async #plan(root: Root, options: SignOptions | SignTransactionOptions): Promise<Plan> {
     const walletId = requireUUID(options.walletId, 'walletId');
     const f = family(options.network);
-    const message = messageOf(options);
+    const payload = payloadOf(options);
     const publicKey = (await this.#certificate(root, walletId)).keys.get(f.curve);
     if (!publicKey) throw new SigilConfigError('curve_mismatch', `the wallet has no ${f.curve} key, which ${options.network} needs`);
-    const prepared = f.prepare(options.network, publicKey, message, messageBytes(message));
+    const prepared = prepare(options.network, publicKey, payload);
     return {
-      publicKey, signBytes: prepared.signBytes, body: { wallet_id: walletId, network: options.network, ...message },
-      expected: { kind: 1, wallet: walletId, method: 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest },
+      publicKey, prepared, body: { wallet_id: walletId, network: options.network, ...payload },
+      expected: { kind: 1, wallet: walletId, method: 'transaction' in payload ? 'signTransaction' : 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest },
     };
   }
 
   /** Verifies an answer; only what passes every check is returned. */
   async #accept(root: Root, plan: Plan, expected: Pending & { wallet: string }, reply: unknown): Promise<SignResult> {
-    const { publicKey } = plan, { network, wallet } = expected, f = family(network);
+    const { publicKey, prepared } = plan, { network, wallet } = expected, f = family(network);
     const data = object(reply, 'reply');
     const signature = string(data, 'signature');
-    if (!f.verify(publicKey, plan.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign the message under the wallet's certified key");
-    const address = f.address(publicKey);
-    for (const [field, want] of Object.entries({ wallet_id: wallet, network, address, public_key: hex(publicKey) })) {
+    if (!f.verify(publicKey, prepared.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign what was asked for under the wallet's certified key");
+    const address = f.address(publicKey), signed = prepared.assemble?.(signature);
+    for (const [field, want] of Object.entries({ wallet_id: wallet, network, address, public_key: hex(publicKey), signed_transaction: signed?.text, transaction_hash: signed?.id })) {
       if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
     }
     const opened = await this.#receipt(root, data['receipt']);
     const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
-    return { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
+    const result: SignResult = { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
+    if (signed === undefined) return result;
+    const whole: SignTransactionResult = { ...result, signedTransaction: signed.text, transactionHash: signed.id };
+    return whole;
   }
 
   /** Has the workload attested for a challenge that is drawn here, and verifies
@@ -334,7 +364,7 @@ type Pending = Omit<Expected, 'wallet' | 'decision' | 'outputDigest'> & { wallet
 /** A signature that is to be asked for. */
 interface Plan {
   readonly publicKey: Uint8Array;
-  readonly signBytes: Uint8Array;
+  readonly prepared: Prepared;
   readonly body: object;
   readonly expected: Omit<Pending, 'request'> & { wallet: string };
 }
@@ -368,6 +398,22 @@ function summary(root: Root, r: OpenedReceipt, replayed: boolean): Verified {
 function requireUUID(v: string, name: string): string {
   if (!isUUID(v)) throw new SigilConfigError('invalid_argument', `${name} must be a lower-case UUID`);
   return v;
+}
+
+/** The payload as it goes into the request body. */
+function payloadOf(o: SignOptions | SignTransactionOptions): Message | { readonly transaction: string } {
+  if (!('transaction' in o)) return messageOf(o);
+  if ('message' in o || 'messageFormat' in o || 'applicationDomain' in o || 'requiredSignatories' in o || 'contentFormat' in o) {
+    throw new SigilConfigError('invalid_argument', 'a transaction excludes a message and what belongs to one');
+  }
+  return { transaction: o.transaction };
+}
+
+function prepare(network: string, publicKey: Uint8Array, payload: Message | { readonly transaction: string }): Prepared {
+  const f = family(network);
+  if (!('transaction' in payload)) return f.prepare(network, publicKey, payload, messageBytes(payload));
+  if (!f.transaction) throw new SigilConfigError('unsupported_payload', `transactions aren't signed on ${network} yet`);
+  return f.transaction(network, payload.transaction);
 }
 
 function messageOf(o: SignOptions): Message {

@@ -137,7 +137,7 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   const policy = members(v['policy'], ['wallets', 'networks', 'methods'], 'policy');
   for (const key of ['wallets', 'networks', 'methods']) checkList(policy[key], key);
   const wallets = policy['wallets'] as string[], methods = policy['methods'] as string[];
-  if (!wallets.every((w) => w === '*' || isUUID(w)) || !methods.every((m) => ['*', 'signMessage', 'createWallet'].includes(m))) {
+  if (!wallets.every((w) => w === '*' || isUUID(w)) || !methods.every((m) => ['*', 'signMessage', 'signTransaction', 'createWallet'].includes(m))) {
     throw new FormatError('the policy names something else than wallets and methods');
   }
   if (v['bearer'] && (expires - notBefore > 31 * 86400 || wallets.includes('*') || methods.includes('*') || methods.includes('createWallet'))) {

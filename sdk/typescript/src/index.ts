@@ -1,5 +1,5 @@
 export { SigilS2S } from './client.js';
-export type { CreatedWallet, SigilS2SOptions, SignOptions, SignOutcome, SignResult, Verified, Wallet, WalletList } from './client.js';
+export type { CreatedWallet, SigilS2SOptions, SignOptions, SignOutcome, SignResult, SignTransactionOptions, SignTransactionResult, Verified, Wallet, WalletList } from './client.js';
 export { SigilApiError, SigilAuthError, SigilConfigError, SigilError, SigilNetworkError, SigilPolicyError, SigilVerificationError } from './errors.js';
 export type { VerificationCode } from './errors.js';
 export type { Attested } from './evidence.js';

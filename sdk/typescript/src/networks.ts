@@ -2,6 +2,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
 import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
+import { prepareTransaction, type PreparedTransaction, type SignedTransaction } from './evm.js';
 import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
 
 export type Curve = 'secp256k1' | 'ed25519';
@@ -23,8 +24,15 @@ export interface Prepared {
   readonly intentDigest: Uint8Array;
 }
 
+/** What is put together after the signature: nothing, of a message. */
+export interface Prepared {
+  assemble?(signature: string): SignedTransaction;
+}
+
 interface Family {
   readonly curve: Curve;
+  /** Decodes an unsigned transaction; undefined where none are signed yet. */
+  transaction?(network: string, raw: string): PreparedTransaction;
   address(publicKey: Uint8Array): string;
   prepare(network: string, publicKey: Uint8Array, m: Message, bytes: Uint8Array): Prepared;
   verify(publicKey: Uint8Array, signBytes: Uint8Array, signature: string): boolean;
@@ -36,6 +44,7 @@ function intent(network: string, format: string, message: Uint8Array): Uint8Arra
 
 const evm: Family = {
   curve: 'secp256k1',
+  transaction: (network, raw) => prepareTransaction(network, chains[network]!.id, chains[network]!.wrapper, raw),
   address(publicKey) {
     const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));
     const sum = hex(keccak_256(new TextEncoder().encode(a)));
@@ -52,6 +61,17 @@ const evm: Family = {
     raw[64]! -= 27;
     return verifySecp256k1(publicKey, digest, raw);
   },
+};
+
+/** Chain ids, and the one contract on each chain that wraps its native asset. */
+const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
+  ethereum: { id: 1n, wrapper: '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2' },
+  polygon: { id: 137n, wrapper: '0x0d500b1d8e8ef31e21c99d1db9a6444d3adf1270' },
+  arbitrum: { id: 42161n, wrapper: '0x82af49447d8a07e3bd95bd0d56f35241523fbab1' },
+  base: { id: 8453n, wrapper: '0x4200000000000000000000000000000000000006' },
+  optimism: { id: 10n, wrapper: '0x4200000000000000000000000000000000000006' },
+  bsc: { id: 56n, wrapper: '0xbb4cdb9cbd36b01bd1cbaebf2de08d9173bc095c' },
+  avalanche: { id: 43114n, wrapper: '0xb31f66aa3c1e785363f0875a1b74e27b85fd66c7' },
 };
 
 const solana: Family = {

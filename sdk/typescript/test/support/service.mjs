@@ -3,6 +3,7 @@
 // them could lie. It is written from docs/FORMATS.md and shares no code with
 // the SDK; without knobs it is honest, which the tests check first.
 import { createPrivateKey, createPublicKey, hkdfSync, randomBytes, randomUUID, verify } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
@@ -33,6 +34,18 @@ function checksum(address) {
 }
 
 const evmNetworks = ['ethereum', 'polygon', 'arbitrum', 'base', 'optimism', 'bsc', 'avalanche'];
+
+/** Transactions with what they mean, by their text. */
+const transactions = new Map(JSON.parse(readFileSync(new URL('../../../../internal/chain/evm/testdata/transactions.json', import.meta.url), 'utf8')).map((e) => [e.unsigned_tx, e]));
+
+/** Puts a signature into a transaction of EIP-1559 whose list has a short head. */
+function assembled(unsigned, [id, ...rs]) {
+  const b = Buffer.from(unsigned.slice(2), 'hex');
+  const int = (v) => { const i = v.findIndex((c) => c !== 0); return Buffer.from([0x80 + v.length - i, ...v.slice(i)]); };
+  const content = Buffer.concat([b.subarray(b[1] < 0xf8 ? 2 : b[1] - 0xf7 + 2), Buffer.from([id || 0x80]), int(rs.slice(0, 32)), int(rs.slice(32))]);
+  const size = content.length < 256 ? [0xf8, content.length] : [0xf9, content.length >> 8, content.length & 255];
+  return Buffer.concat([Buffer.from([2, ...size]), content]);
+}
 
 /** A refusal by the service. */
 class Refusal extends Error {
@@ -148,6 +161,7 @@ export class Service {
     this.attack.body?.(body);
     const w = this.wallets.get(body.wallet_id);
     if (!w) throw new Refusal(404, 'wallet_not_found');
+    if (body.transaction !== undefined) return this.signTransaction(r, w, body);
     const message = Buffer.from(body.message, body.message_encoding ?? 'utf8');
     const evm = evmNetworks.includes(body.network);
     const payload = evm ? Buffer.from(keccak_256(Buffer.concat([Buffer.from(`\x19Ethereum Signed Message:\n${message.length}`), message]))) : message;
@@ -164,6 +178,21 @@ export class Service {
     }
     signature = this.attack.signature?.(signature, w) ?? signature;
     return { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys[evm ? 'secp256k1' : 'ed25519'], receipt: this.decide(r, l, signature) };
+  }
+
+  signTransaction(r, w, body) {
+    const known = transactions.get(body.transaction);
+    if (!known) throw new Refusal(400, 'transaction_invalid');
+    const payload = Buffer.from(keccak_256(Buffer.from(body.transaction.slice(2), 'hex')));
+    const l = { wallet: w.id, method: 'signTransaction', network: body.network, payloadDigest: sha256(payload), intentDigest: Buffer.from(known.intent_digest, 'hex') };
+    if (this.deny) throw new Refusal(403, this.deny, { receipt: this.decide(r, { ...l, decision: 2, reason: this.deny }) });
+    const raw = secp256k1.sign(payload, w.secp256k1.secretKey, { prehash: false, format: 'recovered' });
+    const signed = assembled(body.transaction, [...raw]);
+    const signature = `0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
+    const reply = { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature),
+      signed_transaction: `0x${signed.toString('hex')}`, transaction_hash: `0x${Buffer.from(keccak_256(signed)).toString('hex')}` };
+    this.attack.signed?.(reply);
+    return reply;
   }
 
   /** One item of a batch (docs/FORMATS.md section 4.3), answered as a request of its own is. */

@@ -1,0 +1,167 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sigilkeys/sigil/api"
+	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/clienttest"
+	"github.com/sigilkeys/sigil/receipt"
+	teststack "github.com/sigilkeys/sigil/test/stack"
+)
+
+// Transactions on Base: a transfer, the same of another amount, and a call
+// that nobody understands.
+const (
+	transfer = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"
+	theft    = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1ffff80c0"
+	opaque   = "0x02ec82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed808412345678c0"
+)
+
+// trader returns a client whose key signs transactions of the stack's wallet.
+func (s *stack) trader(t *testing.T) *client.Client {
+	t.Helper()
+	k := s.newKey(t, client.NewKey{Name: "trader", Wallets: all(), Networks: all(), Methods: []string{"signTransaction"}})
+	return s.client(t, k.Reveal())
+}
+
+func (s *stack) transaction(text string) client.SignRequest {
+	return client.SignRequest{WalletID: s.wallet.ID, Network: "base", Transaction: text}
+}
+
+func TestSignTransaction(t *testing.T) {
+	s := newStack(t)
+	c := s.trader(t)
+	res := must(c.SignTransaction(t.Context(), s.transaction(transfer)))(t)
+	// Type, chain id, nonce, …, no access list, then the parity of y, r and s.
+	r, sig := transfer[len("0x02ef"):], res.Signature[2:]
+	parity := map[string]string{"1b": "80", "1c": "01"}[sig[128:]]
+	if !strings.HasPrefix(res.SignedTransaction, "0x02f8") || !strings.Contains(res.SignedTransaction, r+parity) || !strings.HasSuffix(res.SignedTransaction, strings.TrimLeft(sig[64:128], "0")) ||
+		len(res.TransactionHash) != 66 {
+		t.Errorf("%+v", res)
+	}
+	if l := res.Receipt.Leaf; l.Method != "signTransaction" || l.Kind != receipt.KindSign || l.IntentDigest == [32]byte{} {
+		t.Errorf("%+v", l)
+	}
+	b := must(c.Bundle(t.Context(), res))(t)
+	must(b.Verify(s.org.GenesisDigest))(t)
+	f := must(c.Forward(t.Context(), "POST", "/v1/s2s/sign", "", fmt.Appendf(nil, `{"wallet_id":%q,"network":"base","transaction":%q}`, s.wallet.ID, transfer), ""))(t)
+	if !f.Verified || !strings.Contains(string(f.Data), res.SignedTransaction) {
+		t.Errorf("forwarded: %s", f.Data)
+	}
+}
+
+// Transactions through the SDK, against the whole stack: alone, again, and in a
+// batch beside others.
+func TestTransactionsOfTheWholeStack(t *testing.T) {
+	st := teststack.Start(t, teststack.Options{})
+	token := st.NewKey(st.NewOwner(), nil)
+	c := must(client.New(client.Config{BaseURL: st.API.URL, SecretKey: token.Reveal()}))(t)
+	w := must(c.Wallets().Create(t.Context(), client.NewWallet{}))(t)
+	r := client.SignRequest{WalletID: w.ID, Network: "base", Transaction: transfer, IdempotencyKey: "pay-1"}
+	first, again := must(c.SignTransaction(t.Context(), r))(t), must(c.SignTransaction(t.Context(), r))(t)
+	if first.SignedTransaction == "" || first.SignedTransaction != again.SignedTransaction || first.TransactionHash != again.TransactionHash || first.Receipt.ID != again.Receipt.ID || !again.Verified.Replayed {
+		t.Errorf("%+v, again %+v", first, again)
+	}
+	r.IdempotencyKey = ""
+	items := []client.SignRequest{r, r, r, r, r, {WalletID: w.ID, Network: "base", Message: "hi"}}
+	items[1].Transaction = opaque
+	items[2].Network = "polygon"
+	items[3].Network = "solana"
+	items[4].Transaction += "00"
+	out := must(c.SignBatch(t.Context(), items, ""))(t)
+	for i, want := range []struct {
+		code   api.Code
+		denied bool
+	}{{"", false}, {"transaction_opaque", true}, {"transaction_other_network", false}, {"unsupported_payload", false}, {"transaction_invalid", false}, {"", false}} {
+		var e *client.APIError
+		switch err := out[i].Err; {
+		case want.code == "" && (err != nil || (out[i].Result.SignedTransaction != "") != (i == 0)):
+			t.Errorf("item %d: %+v, %v", i, out[i].Result, err)
+		case want.code != "" && (!errors.As(err, &e) || e.Code != want.code || (e.Receipt != nil) != want.denied):
+			t.Errorf("item %d: %v, want %s", i, err, want.code)
+		}
+	}
+	if out[0].Result != nil && out[0].Result.SignedTransaction != first.SignedTransaction {
+		t.Errorf("in a batch it is %s", out[0].Result.SignedTransaction)
+	}
+}
+
+func TestTransactionRefusals(t *testing.T) {
+	s := newStack(t)
+	c := s.trader(t)
+	var e *client.APIError
+	if _, err := c.SignTransaction(t.Context(), s.transaction(opaque)); !errors.As(err, &e) || e.Code != "transaction_opaque" || e.Receipt == nil || e.Receipt.Leaf.IntentDigest == [32]byte{} {
+		t.Error(err)
+	}
+	// The key that may do everything has "*", which is older than transactions.
+	if _, err := s.client(t, s.secret).SignTransaction(t.Context(), s.transaction(transfer)); !errors.As(err, &e) || e.Code != "policy_method" || e.Receipt == nil {
+		t.Error(err)
+	}
+	var bad *client.ArgumentError
+	for name, edit := range map[string]func(*client.SignRequest){
+		"none":        func(r *client.SignRequest) { r.Transaction = "" },
+		"and message": func(r *client.SignRequest) { r.Message = "hi" },
+		"and bytes":   func(r *client.SignRequest) { r.MessageBytes = []byte{} },
+		"and format":  func(r *client.SignRequest) { r.Format = "x" },
+		"and domain":  func(r *client.SignRequest) { r.ApplicationDomain = "x" },
+		"and signers": func(r *client.SignRequest) { r.RequiredSignatories = []string{} },
+		"and content": func(r *client.SignRequest) { r.ContentFormat = "ascii" },
+	} {
+		r := s.transaction(transfer)
+		edit(&r)
+		if _, err := c.SignTransaction(t.Context(), r); !errors.As(err, &bad) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAlteredTransaction is a service that signs another transaction than was
+// asked for, or says something else of it than it signed.
+func TestAlteredTransaction(t *testing.T) {
+	s := newStack(t)
+	c := s.trader(t)
+	stolen := must(c.SignTransaction(t.Context(), s.transaction(theft)))(t)
+	honest := must(c.SignTransaction(t.Context(), s.transaction(transfer)))(t)
+	expect := func(name string, code client.Code, field string) {
+		t.Helper()
+		_, err := c.SignTransaction(t.Context(), s.transaction(transfer))
+		var v *client.VerificationError
+		if !errors.As(err, &v) || v.Code != code || v.Field != field {
+			t.Errorf("%s: %v, want %s (%s)", name, err, code, field)
+		}
+	}
+	s.Attack = clienttest.Attack{Body: func(b *clienttest.SignBody) { *b.Transaction = theft }}
+	expect("another transaction", client.CodeSignature, "")
+	s.Attack = clienttest.Attack{Leaf: func(l *receipt.Leaf) { l.Method = "signMessage" }}
+	expect("another method", client.CodeReceiptMismatch, "method")
+	s.Attack = clienttest.Attack{Leaf: func(l *receipt.Leaf) { l.IntentDigest[0] ^= 1 }}
+	expect("another intent", client.CodeReceiptMismatch, "intent_digest")
+	s.Attack = clienttest.Attack{}
+	for name, a := range map[string]struct {
+		edit  func(d map[string]any)
+		code  client.Code
+		field string
+	}{
+		"signature":        {func(d map[string]any) { d["signature"] = stolen.Signature }, client.CodeSignature, ""},
+		"signed":           {func(d map[string]any) { d["signed_transaction"] = stolen.SignedTransaction }, client.CodeResponseMismatch, "signed_transaction"},
+		"not signed":       {func(d map[string]any) { delete(d, "signed_transaction") }, client.CodeResponseMismatch, "signed_transaction"},
+		"hash":             {func(d map[string]any) { d["transaction_hash"] = stolen.TransactionHash }, client.CodeResponseMismatch, "transaction_hash"},
+		"another's proof":  {func(d map[string]any) { d["receipt"] = ref(stolen) }, client.CodeReceiptMismatch, "payload_digest"},
+		"an earlier proof": {func(d map[string]any) { d["receipt"] = ref(honest) }, client.CodeReceiptMismatch, "request_id"},
+	} {
+		s.rewrite("/v1/s2s/sign", a.edit)
+		expect(name, a.code, a.field)
+	}
+	// A message has no transaction.
+	s.rewrite("/v1/s2s/sign", func(d map[string]any) { d["signed_transaction"] = stolen.SignedTransaction })
+	s.expect(t, "message with a transaction", client.CodeResponseMismatch, "signed_transaction")
+	s.intercept(func(next http.Handler) http.Handler { return next })
+	if res := must(c.SignTransaction(t.Context(), s.transaction(transfer)))(t); res.Signature != honest.Signature {
+		t.Error("canary: the honest service signs otherwise")
+	}
+}
