@@ -284,19 +284,20 @@ func (c *Client) openWallet(root *root, reply *api.Wallet) (*Wallet, *receipt.Wa
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &Wallet{ID: reply.ID, Label: reply.Label, Status: reply.Status, Addresses: map[string]string{}, PublicKeys: map[string]string{},
+	w := &Wallet{ID: reply.ID, Label: reply.Label, Status: reply.Status, PublicKeys: map[string]string{},
 		Certificate: reply.Certificate, CreatedAt: reply.CreatedAt}
 	for _, k := range cert.Keys {
 		w.PublicKeys[k.Curve.String()] = hex.EncodeToString(k.PublicKey)
 	}
-	for _, n := range c.networks.List() {
-		k, ok := cert.Key(n.Curve)
+	w.Addresses, err = c.networks.Addresses(func(curve keys.Curve) ([]byte, bool) {
+		k, ok := cert.Key(curve)
 		if !ok {
-			continue
+			return nil, false
 		}
-		if w.Addresses[n.Slug], err = n.Codec.Address(k.PublicKey); err != nil {
-			return nil, nil, broken(CodeCertificate, err, "certified key")
-		}
+		return k.PublicKey, true
+	})
+	if err != nil {
+		return nil, nil, broken(CodeCertificate, err, "certified key")
 	}
 	return w, cert, sameAsCertified(w, reply)
 }

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -213,6 +214,9 @@ func (n *Network) check() error {
 	if !slug || n.Name == "" || n.Family == "" || n.Codec == nil || n.Curve.PublicKeySize() == 0 {
 		return fmt.Errorf("network %q is incomplete or has no lower-case slug", n.Slug)
 	}
+	if !reflect.TypeOf(n.Codec).Comparable() {
+		return fmt.Errorf("the codec of network %q can't be compared, as Addresses does", n.Slug)
+	}
 	return nil
 }
 
@@ -224,6 +228,30 @@ func (r *Registry) Lookup(slug string) (*Network, bool) {
 
 // List returns the networks in order of their slugs.
 func (r *Registry) List() []Network { return slices.Clone(r.list) }
+
+// Addresses returns the addresses of a wallet by network, of each for whose
+// curve there is a key. A codec makes one address of a key, and deriving it
+// costs more than anything else about a wallet: it is done once.
+func (r *Registry) Addresses(key func(keys.Curve) (pub []byte, ok bool)) (map[string]string, error) {
+	out, made := make(map[string]string, len(r.list)), map[Codec]string{}
+	for i := range r.list {
+		n := &r.list[i]
+		pub, ok := key(n.Curve)
+		if !ok {
+			continue
+		}
+		address, known := made[n.Codec]
+		if !known {
+			var err error
+			if address, err = n.Codec.Address(pub); err != nil {
+				return nil, err
+			}
+			made[n.Codec] = address
+		}
+		out[n.Slug] = address
+	}
+	return out, nil
+}
 
 // Verify reports whether a signature in the network's text form signs the
 // prepared request under pub.

@@ -35,7 +35,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: found %v", n.Slug, found)
 		}
 	}
-	if got := strings.Join(slugs, " "); got != "arbitrum avalanche base bsc ethereum optimism polygon solana" {
+	if got := strings.Join(slugs, " "); got != "arbitrum arbitrum-sepolia avalanche avalanche-fuji base base-sepolia bsc bsc-testnet ethereum hoodi optimism optimism-sepolia polygon polygon-amoy sepolia solana" {
 		t.Errorf("networks %s", got)
 	}
 	for _, slug := range []string{"", "Ethereum", "ethereum ", "eth", "evm:1"} {
@@ -61,11 +61,53 @@ func TestRegistryRefuses(t *testing.T) {
 		"no name":       change(func(n *chain.Network) { n.Slug, n.ChainID, n.Name = "other", 2, "" }),
 		"no family":     change(func(n *chain.Network) { n.Slug, n.ChainID, n.Family = "other", 2, "" }),
 		"no codec":      change(func(n *chain.Network) { n.Slug, n.ChainID, n.Codec = "other", 2, nil }),
+		"incomparable":  change(func(n *chain.Network) { n.Slug, n.ChainID, n.Codec = "other", 2, incomparable{Codec: evm.Codec{}} }),
 		"no curve":      change(func(n *chain.Network) { n.Slug, n.ChainID, n.Curve = "other", 2, 0 }),
 	} {
 		if _, err := chain.NewRegistry(list); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// incomparable is a codec that can't stand for its addresses.
+type incomparable struct {
+	chain.Codec
+	_ []byte
+}
+
+// counting counts how often addresses are derived.
+type counting struct {
+	chain.Codec
+	n *int
+}
+
+func (c counting) Address(pub []byte) (string, error) { *c.n++; return c.Codec.Address(pub) }
+
+func TestAddresses(t *testing.T) {
+	var n int
+	list := evm.Networks()
+	for i := range list {
+		list[i].Codec = counting{list[i].Codec, &n}
+	}
+	r, err := chain.NewRegistry(list, solana.Networks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var priv [32]byte
+	pub := make([]byte, 33)
+	if err := keys.Generate(keys.Secp256k1, rand.NewChaCha8([32]byte{1}), &priv, pub); err != nil {
+		t.Fatal(err)
+	}
+	of := func(c keys.Curve) ([]byte, bool) { return pub, c == keys.Secp256k1 }
+	got, err := r.Addresses(of)
+	want, _ := evm.Codec{}.Address(pub)
+	if err != nil || len(got) != len(list) || n != 1 || got["base"] != want || got["sepolia"] != want {
+		t.Errorf("%v, %v; derived %d times", got, err, n)
+	}
+	pub = pub[:5]
+	if got, err := r.Addresses(of); err == nil {
+		t.Errorf("of half a key: %v", got)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/adminkey"
 	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/policy"
 )
 
 // databaseFile is sqlitestore.FileName; a test compares them. Its package
@@ -222,7 +223,7 @@ func (s *Stack) secretKey(ctx context.Context, admin *client.Admin) (string, err
 	}
 	all := []string{"*"}
 	key, err := admin.CreateKey(ctx, s.state.Genesis, [32]byte(stateKey), client.NewKey{
-		Name: "Development key", Wallets: all, Networks: all, Methods: all, Expires: s.cfg.Now().Add(keyLife),
+		Name: "Development key", Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodCreateWallet}, Wallets: all, Networks: all, Expires: s.cfg.Now().Add(keyLife),
 	}, func(k *client.CreatedKey) error {
 		return writeFile(path, []byte(k.Reveal()+"\n"), 0o600)
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/tracing"
@@ -212,18 +213,16 @@ func OpenWallet(row *store.Wallet, networks *chain.Registry) (*Wallet, error) {
 		return nil, errors.New("the certificate is of another wallet")
 	}
 	w := &Wallet{Wallet: row, Digest: sha256.Sum256(row.Record), Certificate: cert, Signed: r.Certificate,
-		Addresses: map[string]string{}, PublicKeys: map[string]string{}}
-	for _, n := range networks.List() {
-		k, has := cert.Key(n.Curve)
+		PublicKeys: map[string]string{}}
+	w.Addresses, err = networks.Addresses(func(c keys.Curve) ([]byte, bool) {
+		k, has := cert.Key(c)
 		if !has {
-			continue
+			return nil, false
 		}
-		if w.Addresses[n.Slug], err = n.Codec.Address(k.PublicKey); err != nil {
-			return nil, err
-		}
-		w.PublicKeys[n.Curve.String()] = hex.EncodeToString(k.PublicKey)
-	}
-	return w, nil
+		w.PublicKeys[c.String()] = hex.EncodeToString(k.PublicKey)
+		return k.PublicKey, true
+	})
+	return w, err
 }
 
 func unavailable(err error) error {

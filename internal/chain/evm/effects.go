@@ -267,7 +267,8 @@ func decimal(b []byte) string {
 }
 
 // wrapper returns the one contract on a chain whose deposit and withdraw are
-// known to wrap the native asset; on others those names may mean anything.
+// known to wrap the native asset; on others those names may mean anything, and
+// most test networks have several.
 func wrapper(chainID uint64) string {
 	switch chainID {
 	case 1:
@@ -282,8 +283,6 @@ func wrapper(chainID uint64) string {
 		return "0x82af49447d8a07e3bd95bd0d56f35241523fbab1"
 	case 43114:
 		return "0xb31f66aa3c1e785363f0875a1b74e27b85fd66c7"
-	case 11155111:
-		return "0xfff9976782d46cc05630d1f6ebab18b2324d6b14"
 	}
 	return ""
 }

@@ -284,10 +284,12 @@ export class SigilS2S {
     const encoded = string(o, 'certificate');
     const certificate = openWallet(root, encoded, id);
     this.#certificates.set(id, certificate);
-    const addresses: Record<string, string> = {};
+    const addresses: Record<string, string> = {}, made = new Map<object, string>(); // a family has one address
     for (const slug of networkSlugs()) {
-      const key = certificate.keys.get(family(slug).curve);
-      if (key) addresses[slug] = family(slug).address(key);
+      const f = family(slug), key = certificate.keys.get(f.curve);
+      if (!key) continue;
+      if (!made.has(f)) made.set(f, f.address(key));
+      addresses[slug] = made.get(f)!;
     }
     const publicKeys = Object.fromEntries([...certificate.keys].map(([curve, key]) => [curve, hex(key)]));
     if (o['id'] !== id) throw broken('response_mismatch', 'the reply names another wallet', 'id');

@@ -72,6 +72,14 @@ const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
   optimism: { id: 10n, wrapper: '0x4200000000000000000000000000000000000006' },
   bsc: { id: 56n, wrapper: '0xbb4cdb9cbd36b01bd1cbaebf2de08d9173bc095c' },
   avalanche: { id: 43114n, wrapper: '0xb31f66aa3c1e785363f0875a1b74e27b85fd66c7' },
+  sepolia: { id: 11155111n },
+  hoodi: { id: 560048n },
+  'polygon-amoy': { id: 80002n },
+  'arbitrum-sepolia': { id: 421614n },
+  'base-sepolia': { id: 84532n, wrapper: '0x4200000000000000000000000000000000000006' },
+  'optimism-sepolia': { id: 11155420n, wrapper: '0x4200000000000000000000000000000000000006' },
+  'bsc-testnet': { id: 97n },
+  'avalanche-fuji': { id: 43113n },
 };
 
 const solana: Family = {
@@ -145,9 +153,7 @@ function contentFormat(m: Message, text: Uint8Array, short: number, long: number
   return found >= 0 ? found : config("the text doesn't fit the content format");
 }
 
-const families: Readonly<Record<string, Family>> = {
-  ethereum: evm, polygon: evm, arbitrum: evm, base: evm, optimism: evm, bsc: evm, avalanche: evm, solana,
-};
+const families: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), solana };
 
 export function networkSlugs(): string[] { return Object.keys(families); }
 

@@ -33,7 +33,8 @@ function checksum(address) {
   return `0x${[...address].map((c, i) => (parseInt(sum[i], 16) > 7 ? c.toUpperCase() : c)).join('')}`;
 }
 
-const evmNetworks = ['ethereum', 'polygon', 'arbitrum', 'base', 'optimism', 'bsc', 'avalanche'];
+const evmNetworks = ['ethereum', 'polygon', 'arbitrum', 'base', 'optimism', 'bsc', 'avalanche',
+  'sepolia', 'hoodi', 'polygon-amoy', 'arbitrum-sepolia', 'base-sepolia', 'optimism-sepolia', 'bsc-testnet', 'avalanche-fuji'];
 
 /** Transactions with what they mean, by their text. */
 const transactions = new Map(JSON.parse(readFileSync(new URL('../../../../internal/chain/evm/testdata/transactions.json', import.meta.url), 'utf8')).map((e) => [e.unsigned_tx, e]));
