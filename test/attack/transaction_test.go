@@ -1,0 +1,94 @@
+package attack
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/internal/workload"
+	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/stack"
+)
+
+const transferOnBase = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"
+
+// TestTransactionsAreDecidedInTheTEE plays a host that hands requests straight
+// to the workload, signed by a credential that its owner has given all there
+// is: what isn't understood yields a denial, and what isn't a transaction of
+// the network nothing at all. "*" of an older grant isn't enough for any.
+func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
+	s := newScene(t, stack.Options{})
+	body := func(network, transaction string) string {
+		return fmt.Sprintf(`{"wallet_id":%q,"network":%q,"transaction":%q}`, s.one.ID, network, transaction)
+	}
+	whole := s.NewKey(s.owner, nil)
+	star := s.NewKey(s.owner, func(g *authority.Grant) { g.Policy.Methods = []string{"*"} })
+	messages := s.NewKey(s.owner, func(g *authority.Grant) { g.Policy.Methods = []string{"signMessage"} })
+	ask := func(token *authority.Token, body string) string {
+		out, err := s.straight(t, token, workload.PathSign, body)
+		if err != nil {
+			return code(err)
+		}
+		l, err := receipt.DecodeLeaf(out.Item().Leaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signed := out.Item().ResultKind != teelink.ResultNone; signed != (l.Decision == receipt.Allow) || l.Method != "signTransaction" || l.IntentDigest == [32]byte{} {
+			t.Errorf("%s: %+v", body, l)
+		}
+		return l.Reason
+	}
+	if got := ask(whole, body("base", transferOnBase)); got != receipt.ReasonAllowed {
+		t.Fatal("canary: a transfer under a grant that names the method:", got)
+	}
+	for name, c := range map[string]struct {
+		token      *authority.Token
+		body, want string
+	}{
+		"star":             {star, body("base", transferOnBase), "policy_method"},
+		"messages alone":   {messages, body("base", transferOnBase), "policy_method"},
+		"another network":  {whole, body("ethereum", transferOnBase), "transaction_other_network"},
+		"its test network": {whole, body("base-sepolia", transferOnBase), "transaction_other_network"},
+		"no transactions":  {whole, body("solana", transferOnBase), "unsupported_payload"},
+		"continued":        {whole, body("base", transferOnBase+"00"), "transaction_invalid"},
+		"cut":              {whole, body("base", transferOnBase[:len(transferOnBase)-2]), "transaction_invalid"},
+		"a digest":         {whole, body("base", "0x"+strings.Repeat("ab", 32)), "transaction_invalid"},
+		"and a message":    {whole, strings.Replace(body("base", transferOnBase), "}", `,"message":"hi"}`, 1), "invalid_argument"},
+		"neither":          {whole, strings.Replace(body("base", transferOnBase), "transaction", "typed_data", 1), "malformed_json"},
+	} {
+		if got := ask(c.token, c.body); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	data, err := os.ReadFile("../../internal/chain/evm/testdata/transactions.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Name, Network string
+		Unsigned      string `json:"unsigned_tx"`
+		Actions       []struct{ Kind string }
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	denied := map[string]int{}
+	for _, e := range list {
+		for _, a := range e.Actions {
+			if e.Network != "evm:1" || a.Kind != "opaque" && a.Kind != "deploy" && a.Kind != "delegate" {
+				continue
+			}
+			if got := ask(whole, body("ethereum", e.Unsigned)); got != "transaction_opaque" {
+				t.Errorf("%s: %q", e.Name, got)
+			}
+			denied[a.Kind]++
+		}
+	}
+	if denied["opaque"] < 10 || denied["deploy"] == 0 || denied["delegate"] == 0 {
+		t.Errorf("denied %v", denied)
+	}
+}
