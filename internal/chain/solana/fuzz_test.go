@@ -43,13 +43,6 @@ func FuzzLookalike(f *testing.F) {
 	})
 }
 
-func appendCompact(b []byte, n int) []byte {
-	for ; n >= 0x80; n >>= 7 {
-		b = append(b, byte(n)|0x80)
-	}
-	return append(b, byte(n))
-}
-
 // FuzzParseOffchain: parsing is the strict inverse of encoding, and no bytes
 // are a message in both layouts of version 0.
 func FuzzParseOffchain(f *testing.F) {

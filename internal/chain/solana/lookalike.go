@@ -83,75 +83,18 @@ func isTransaction(b []byte) bool {
 // version], header, account keys, blockhash, instructions, and then lookup
 // tables or anything else in versioned ones. Legacy messages end there, but
 // some decoders don't mind trailing bytes: what is no text may have them here.
+// It reads by the strict decoder's cursor, and is wider in what it lets pass:
+// any version, indexes out of range, lengths in more bytes than they need.
 func isTransactionMessage(b []byte) bool {
-	versioned := len(b) > 0 && b[0] >= 0x80
-	if versioned {
-		b = b[1:]
-	}
-	p := &cursor{b: b}
-	signers, readSigned, readUnsigned := p.u8(), p.u8(), p.u8()
-	accounts := p.compact()
-	if !p.ok() || signers == 0 || accounts < signers || readSigned > signers || readUnsigned > accounts-signers {
+	c := &cursor{b: b}
+	h := c.header()
+	if !c.ok() || !h.plausible() {
 		return false
 	}
-	p.skip(32*accounts + 32)
-	for range p.compact() {
-		p.u8() // program
-		p.skip(p.compact())
-		p.skip(p.compact())
-		if !p.ok() {
+	for range c.compact() {
+		if c.instruction(); !c.ok() {
 			return false
 		}
 	}
-	return p.ok() && (versioned || len(p.b) == 0 || !utf8.Valid(b))
-}
-
-// cursor reads the compact encodings of a message. After an error it stays
-// at the end and isn't ok.
-type cursor struct {
-	b      []byte
-	failed bool
-}
-
-func (c *cursor) ok() bool { return !c.failed }
-
-func (c *cursor) skip(n int) {
-	if n > len(c.b) {
-		c.failed, c.b = true, nil
-		return
-	}
-	c.b = c.b[n:]
-}
-
-// take returns the next n bytes, nil when there aren't as many.
-func (c *cursor) take(n int) []byte {
-	b := c.b
-	if c.skip(n); c.failed {
-		return nil
-	}
-	return b[:n:n]
-}
-
-func (c *cursor) u8() int {
-	if len(c.b) == 0 {
-		c.failed = true
-		return 0
-	}
-	v := c.b[0]
-	c.b = c.b[1:]
-	return int(v)
-}
-
-// compact reads a compact-u16: little-endian groups of 7 bits, at most 3.
-func (c *cursor) compact() int {
-	v := 0
-	for i := range 3 {
-		b := c.u8()
-		v |= b & 0x7f << (7 * i)
-		if b < 0x80 {
-			return v
-		}
-	}
-	c.failed = true
-	return 0
+	return c.ok() && (h.version != legacy || len(c.b) == 0 || !utf8.Valid(b))
 }
