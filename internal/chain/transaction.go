@@ -51,6 +51,8 @@ type Effects struct {
 	// FeeMax is the most that the transaction costs besides what its actions
 	// move, in base units of the native asset.
 	FeeMax string `json:"fee_max"`
+	// FeePayer pays that; "" is the wallet.
+	FeePayer string `json:"fee_payer,omitzero"`
 	// Actions in the order of the transaction; a decoded transaction has one
 	// at least.
 	Actions []Action `json:"actions"`
@@ -72,6 +74,12 @@ type Action struct {
 	Expiry   string `json:"expiry,omitzero"`   // unix seconds
 	Contract string `json:"contract,omitzero"` // that is called: contract, program
 	Selector string `json:"selector,omitzero"` // hex of what it is called for
+
+	// Solana, where a wallet acts on accounts that aren't its address.
+	Method    string `json:"method,omitzero"`    // what the program calls it
+	Account   string `json:"account,omitzero"`   // that it is about; "" is the wallet
+	Authority string `json:"authority,omitzero"` // whose signature it takes; "" is the wallet
+	Text      string `json:"text,omitzero"`      // of a memo; which authority changes
 }
 
 // AssetNative is the asset that fees are paid in.
@@ -88,13 +96,27 @@ const (
 	ActionDeploy        = "deploy"         // new code
 	ActionDelegate      = "delegate"       // gives an account code (EIP-7702)
 	ActionOpaque        = "opaque"         // a call that isn't understood
+
+	ActionAuthorize  = "authorize"      // lets another decide over an account
+	ActionBurn       = "burn"           // destroys tokens
+	ActionClose      = "close"          // ends an account, and moves all that it has
+	ActionCreate     = "create_account" // pays for a new account
+	ActionFreeze     = "freeze"         // stops a token account, or lets it go on
+	ActionMemo       = "memo"           // says something
+	ActionMint       = "mint"           // makes tokens
+	ActionSetup      = "setup"          // prepares an account and moves nothing
+	ActionStake      = "stake"          // delegates what is staked
+	ActionUnstake    = "unstake"        // and back
+	ActionUnresolved = "unresolved"     // it names accounts by their place in on-chain data
 )
 
 // Ruled reports whether policies may allow an action of the kind. New code,
-// delegations and calls that nobody here understands may do anything, and no
-// policy has a rule yet that names them; neither does a kind that isn't here.
+// delegations, calls that nobody here understands and those of accounts that
+// nobody here knows may do anything, and no policy has a rule yet that names
+// them; neither does a kind that isn't here.
 func Ruled(kind string) bool {
-	return slices.Contains([]string{ActionTransfer, ActionTokenTransfer, ActionApprove, ActionRevoke, ActionWrap, ActionUnwrap}, kind)
+	return slices.Contains([]string{ActionTransfer, ActionTokenTransfer, ActionApprove, ActionRevoke, ActionWrap, ActionUnwrap,
+		ActionAuthorize, ActionBurn, ActionClose, ActionCreate, ActionFreeze, ActionMemo, ActionMint, ActionSetup, ActionStake, ActionUnstake}, kind)
 }
 
 // Unruled returns the first action that no policy can allow.

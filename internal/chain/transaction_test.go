@@ -31,6 +31,7 @@ func TestIntentJSON(t *testing.T) {
 func TestUnruled(t *testing.T) {
 	for kinds, want := range map[string]string{
 		"": chain.ActionOpaque, "transfer": "", "transfer token_transfer approve revoke wrap unwrap": "", "transfer opaque": chain.ActionOpaque,
+		"authorize burn close create_account freeze memo mint setup stake unstake": "", "memo unresolved": chain.ActionUnresolved,
 		"deploy": chain.ActionDeploy, "transfer delegate opaque": chain.ActionDelegate, "transfer call": "call", "Transfer": "Transfer",
 	} {
 		e := &chain.Effects{}

@@ -14,6 +14,8 @@ const (
 	maxPacket = 1232
 	// maxAccounts is how many an index of one byte can name.
 	maxAccounts = 256
+	// maxInstructions is how many validators can number. They run 64 at most.
+	maxInstructions = 255
 )
 
 // key is an account's address.
@@ -29,6 +31,7 @@ type message struct {
 	blockhash    key
 	instructions []instruction
 	lookups      []lookup
+	accounts     int // with those from tables
 }
 
 // lookup takes accounts from an on-chain table: which ones they are, a
@@ -83,6 +86,9 @@ func parseMessage(b []byte) (*message, error) {
 // body reads what follows the blockhash.
 func (m *message) body(c *cursor) error {
 	n := c.compact()
+	if n > maxInstructions {
+		return fmt.Errorf("%d instructions are more than %d", n, maxInstructions)
+	}
 	m.instructions = make([]instruction, 0, min(n, len(c.b)/3))
 	for range n {
 		in := c.instruction()
@@ -91,21 +97,21 @@ func (m *message) body(c *cursor) error {
 		}
 		m.instructions = append(m.instructions, in)
 	}
-	total := len(m.keys)
+	m.accounts = len(m.keys)
 	if m.version != legacy {
 		more, err := m.tables(c)
 		if err != nil {
 			return err
 		}
-		total += more
+		m.accounts += more
 	}
 	switch {
 	case c.failed:
 		return errors.New("the message ends too early")
 	case len(c.b) > 0:
 		return fmt.Errorf("%d bytes follow the message", len(c.b))
-	case total > maxAccounts:
-		return fmt.Errorf("%d accounts are more than %d", total, maxAccounts)
+	case m.accounts > maxAccounts:
+		return fmt.Errorf("%d accounts are more than %d", m.accounts, maxAccounts)
 	}
 	for i, in := range m.instructions {
 		// The fee payer is no program, nor is an account out of a table.
@@ -113,7 +119,7 @@ func (m *message) body(c *cursor) error {
 			return fmt.Errorf("instruction %d has no program at index %d", i, in.program)
 		}
 		for _, a := range in.accounts {
-			if int(a) >= total {
+			if int(a) >= m.accounts {
 				return fmt.Errorf("instruction %d has no account at index %d", i, a)
 			}
 		}

@@ -3,8 +3,7 @@ package solana
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,8 +28,7 @@ func sample(version int) *message {
 
 // whole puts a message behind places for its signatures.
 func whole(m *message) []byte {
-	b, _ := (&transaction{message: m, signBytes: m.encode(), signatures: make([][]byte, m.signers)}).assemble(-1, nil)
-	return b
+	return (&transaction{message: m, signBytes: m.encode(), signatures: make([][]byte, m.signers)}).assemble(-1, nil)
 }
 
 // samples are valid inputs in both forms and versions, and those that the
@@ -38,21 +36,12 @@ func whole(m *message) []byte {
 func samples(t testing.TB) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{"legacy": sample(legacy).encode(), "v0": sample(0).encode(), "whole legacy": whole(sample(legacy)), "whole v0": whole(sample(0))}
-	b, err := os.ReadFile("testdata/transactions.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []struct {
-		ID       string `json:"id"`
-		Unsigned string `json:"unsigned_tx_base64"`
-	}
-	if err := json.Unmarshal(b, &list); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range list {
-		if out[v.ID], err = base64.StdEncoding.DecodeString(v.Unsigned); err != nil {
+	for _, v := range read[published](t, "transactions.json", 52) {
+		b, err := base64.StdEncoding.DecodeString(v.Unsigned)
+		if err != nil {
 			t.Fatal(err)
 		}
+		out[v.ID] = b
 	}
 	if len(out) < 56 {
 		t.Fatalf("%d samples", len(out))
@@ -68,8 +57,7 @@ func TestTransactionsDecode(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		again, complete := x.assemble(-1, nil)
-		if !bytes.Equal(again, b) && !bytes.Equal(x.signBytes, b) || complete {
+		if again := x.assemble(-1, nil); !bytes.Equal(again, b) && !bytes.Equal(x.signBytes, b) {
 			t.Errorf("%s becomes %x", name, again)
 		}
 		if !isTransaction(b) || !isTransaction(x.signBytes) {
@@ -189,6 +177,9 @@ func TestMessagesRefused(t *testing.T) {
 		"an empty table":             func(m *message) { m.lookups[1].readonly = nil },
 		"a table twice":              func(m *message) { m.lookups[1].table = m.lookups[0].table },
 		"an index of a table twice":  func(m *message) { m.lookups[0].readonly = []byte{3} },
+		"256 instructions": func(m *message) {
+			m.lookups, m.instructions = nil, slices.Repeat([]instruction{{program: 4}}, 256)
+		},
 		"too large": func(m *message) {
 			m.instructions[1].data = bytes.Repeat([]byte{9}, maxPacket-len(whole(m))+201)
 		},
@@ -255,9 +246,13 @@ func TestSlots(t *testing.T) {
 	if err != nil || at != 1 {
 		t.Fatalf("slot %d, %v", at, err)
 	}
-	signed, complete := x.assemble(at, own)
-	if want := append(append(append([]byte{2}, other...), own...), m.encode()...); !bytes.Equal(signed, want) || !complete {
-		t.Errorf("%x, %v", signed, complete)
+	signed, err := x.signed(at, own)
+	want := append(append(append([]byte{2}, other...), own...), m.encode()...)
+	if err != nil || signed.Text != base64.StdEncoding.EncodeToString(want) || signed.ID != EncodeBase58(other) {
+		t.Errorf("%+v, %v", signed, err)
+	}
+	if signed, err := x.signed(at, own[:63]); err == nil {
+		t.Errorf("a short signature gives %+v", signed)
 	}
 	if _, err := x.slot(m.keys[0][:]); err == nil {
 		t.Error("a signature that is there is replaced")
@@ -274,7 +269,7 @@ func TestSlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if signed, complete := bare.assemble(1, own); complete || !bytes.Equal(signed[1:65], make([]byte, 64)) || !bytes.Equal(signed[65:129], own) {
-		t.Errorf("%x, %v", signed, complete)
+	if signed, err := bare.signed(1, own); err != nil || signed.ID != "" || !bytes.Equal(bare.assemble(1, own), append(append(append([]byte{2}, make([]byte, 64)...), own...), m.encode()...)) {
+		t.Errorf("%+v, %v", signed, err)
 	}
 }

@@ -1,9 +1,12 @@
 // Package solana is the Solana family: base58 addresses, messages as wallets'
-// signMessage makes them (the bytes themselves), and off-chain messages.
+// signMessage makes them (the bytes themselves), off-chain messages, and
+// transactions of the legacy format and version 0.
 package solana
 
 import (
+	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -12,7 +15,10 @@ import (
 // Family is the family's name in the registry.
 const Family = "solana"
 
-// Networks returns the family's networks.
+// Networks returns the family's networks. There is one: a transaction doesn't
+// name its cluster, and a wallet's address is the same on all, so a key that
+// may sign for a test cluster alone could move what the wallet has on the main
+// one.
 func Networks() []chain.Network {
 	return []chain.Network{{Slug: "solana", Name: "Solana", Family: Family, Curve: keys.Ed25519, Codec: Codec{}}}
 }
@@ -59,4 +65,37 @@ func (Codec) Message(n *chain.Network, pub []byte, m *chain.Message) (*chain.Pre
 		return nil, err
 	}
 	return &chain.Prepared{Intent: chain.MessageIntent(n, m.Format, b), SignBytes: signBytes}, nil
+}
+
+// Transaction decodes a transaction, whose signatures may be missing, or its
+// message alone, in base64.
+func (Codec) Transaction(n *chain.Network, pub []byte, text string) (*chain.Prepared, error) {
+	if len(text) > base64.StdEncoding.EncodedLen(maxPacket) {
+		return nil, chain.Refuse(chain.CodeInvalid, "the transaction has over %d bytes", maxPacket)
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || strings.ContainsAny(text, "\r\n") {
+		return nil, chain.Refuse(chain.CodeInvalid, "the transaction isn't base64")
+	}
+	t, err := parseTransaction(b)
+	if err != nil {
+		return nil, chain.Refuse(chain.CodeInvalid, "not a Solana transaction: %v", err)
+	}
+	at, err := t.slot(pub)
+	if err != nil {
+		return nil, chain.Refuse(chain.CodeInvalid, "%v", err)
+	}
+	effects, err := t.message.effects(EncodeBase58(pub))
+	if err != nil {
+		return nil, chain.Refuse(chain.CodeInvalid, "validators don't take the transaction: %v", err)
+	}
+	format := "solana-legacy"
+	if t.message.version != legacy {
+		format = fmt.Sprintf("solana-v%d", t.message.version)
+	}
+	return &chain.Prepared{
+		Intent:    chain.TransactionIntent(n, format, t.signBytes, effects),
+		SignBytes: t.signBytes,
+		Assemble:  func(raw []byte) (*chain.Signed, error) { return t.signed(at, raw) },
+	}, nil
 }

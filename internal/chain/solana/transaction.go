@@ -2,9 +2,13 @@ package solana
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/keys"
 )
 
 // transaction is a message and the places of its signatures, some of which
@@ -82,19 +86,31 @@ func isPresent(signature []byte) bool {
 	return slices.ContainsFunc(signature, func(b byte) bool { return b != 0 })
 }
 
-// assemble returns the transaction with a signature at a slot, and whether it
-// is complete then. Others' signatures stay as they came.
-func (t *transaction) assemble(at int, signature []byte) (b []byte, complete bool) {
-	b = appendCompact(make([]byte, 0, maxPacket), len(t.signatures))
-	complete = true
+// assemble returns the transaction with a signature at a slot. Others'
+// signatures stay as they came.
+func (t *transaction) assemble(at int, signature []byte) []byte {
+	b := appendCompact(make([]byte, 0, maxPacket), len(t.signatures))
 	for i, s := range t.signatures {
 		if i == at {
 			s = signature
 		}
-		complete = complete && isPresent(s)
 		var room [signatureSize]byte
 		copy(room[:], s)
 		b = append(b, room[:]...)
 	}
-	return append(b, t.signBytes...), complete
+	return append(b, t.signBytes...)
+}
+
+// signed is assemble for the world outside. The network calls a transaction by
+// the fee payer's signature.
+func (t *transaction) signed(at int, raw []byte) (*chain.Signed, error) {
+	if len(raw) != signatureSize {
+		return nil, fmt.Errorf("%w: signature of %d bytes", keys.ErrInput, len(raw))
+	}
+	b := t.assemble(at, raw)
+	s := &chain.Signed{Text: base64.StdEncoding.EncodeToString(b)}
+	if first := b[1 : 1+signatureSize]; isPresent(first) {
+		s.ID = EncodeBase58(first)
+	}
+	return s, nil
 }
