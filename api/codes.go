@@ -129,7 +129,7 @@ func specsOfRequests() []Spec {
 		{CodeUnsupportedPayload, bad, "Send a kind of payload that GET /v1/networks lists for the network."},
 		{CodeTransactionInvalid, bad, "Send the whole unsigned transaction in the chain's own encoding, as its libraries serialise it."},
 		{CodeTransactionNetwork, bad, "Name the network that the transaction is for: its chain id says which."},
-		{CodeTransactionOpaque, forbidden, "Send what the TEE understands: deployments, delegations and unknown calls wait for policies that can name them."},
+		{CodeTransactionOpaque, forbidden, "Send what the TEE understands: deployments, delegations, unknown calls and accounts out of lookup tables wait for policies that can name them."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
 		{CodeWalletArchived, conflict, "Take the wallet back from the archive (PATCH archived: false), or use another."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},

@@ -24,8 +24,8 @@ type SignRequest struct {
 	Network  string // slug, as GET /v1/networks lists them
 	// Message is text; MessageBytes any bytes; Transaction a complete, unsigned
 	// transaction as the chain's libraries serialise it: on EVM 0x and the hex
-	// of its signing encoding. Exactly one is given, and only messages have
-	// the fields from Format on.
+	// of its signing encoding, on Solana base64, where others may have signed.
+	// Exactly one is given, and only messages have the fields from Format on.
 	Message      string
 	MessageBytes []byte
 	Transaction  string

@@ -1,14 +1,19 @@
 package client_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/clienttest"
 	"github.com/sigilkeys/sigil/receipt"
 	teststack "github.com/sigilkeys/sigil/test/stack"
@@ -77,7 +82,7 @@ func TestTransactionsOfTheWholeStack(t *testing.T) {
 	for i, want := range []struct {
 		code   api.Code
 		denied bool
-	}{{"", false}, {"transaction_opaque", true}, {"transaction_other_network", false}, {"unsupported_payload", false}, {"transaction_invalid", false}, {"", false}} {
+	}{{"", false}, {"transaction_opaque", true}, {"transaction_other_network", false}, {"transaction_invalid", false}, {"transaction_invalid", false}, {"", false}} {
 		var e *client.APIError
 		switch err := out[i].Err; {
 		case want.code == "" && (err != nil || (out[i].Result.SignedTransaction != "") != (i == 0)):
@@ -88,6 +93,43 @@ func TestTransactionsOfTheWholeStack(t *testing.T) {
 	}
 	if out[0].Result != nil && out[0].Result.SignedTransaction != first.SignedTransaction {
 		t.Errorf("in a batch it is %s", out[0].Result.SignedTransaction)
+	}
+}
+
+// A Solana transaction that another signs as well and pays for: it comes back
+// with both signatures where the other has signed, and without a name where
+// not.
+func TestSolanaTransactions(t *testing.T) {
+	st := teststack.Start(t, teststack.Options{})
+	token := st.NewKey(st.NewOwner(), nil)
+	c := must(client.New(client.Config{BaseURL: st.API.URL, SecretKey: token.Reveal()}))(t)
+	w := must(c.Wallets().Create(t.Context(), client.NewWallet{}))(t)
+	own := must(solana.DecodeBase58(w.Addresses["solana"], 32))(t)
+	message := slices.Concat([]byte{2, 0, 1, 4}, bytes.Repeat([]byte{5}, 32), own, bytes.Repeat([]byte{7}, 32), make([]byte, 32), bytes.Repeat([]byte{9}, 32),
+		[]byte{1, 3, 2, 1, 2, 12, 2, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0})
+	other := bytes.Repeat([]byte{0xee}, 64)
+	r := client.SignRequest{WalletID: w.ID, Network: "solana"}
+	for name, want := range map[string]struct {
+		transaction, other []byte
+		hash               string
+	}{
+		"message":     {message, make([]byte, 64), ""},
+		"others sign": {slices.Concat([]byte{2}, other, make([]byte, 64), message), other, solana.EncodeBase58(other)},
+	} {
+		r.Transaction = base64.StdEncoding.EncodeToString(want.transaction)
+		res := must(c.SignTransaction(t.Context(), r))(t)
+		signature := must(solana.DecodeBase58(res.Signature, 64))(t)
+		signed := base64.StdEncoding.EncodeToString(slices.Concat([]byte{2}, want.other, signature, message))
+		if res.SignedTransaction != signed || res.TransactionHash != want.hash || !ed25519.Verify(own, message, signature) {
+			t.Errorf("%s: %+v", name, res)
+		}
+	}
+	unknown := bytes.Clone(message)
+	unknown[4+96] = 1 // the program
+	var e *client.APIError
+	r.Transaction = base64.StdEncoding.EncodeToString(unknown)
+	if _, err := c.SignTransaction(t.Context(), r); !errors.As(err, &e) || e.Code != "transaction_opaque" || e.Receipt == nil {
+		t.Errorf("unknown program: %v", err)
 	}
 }
 

@@ -38,7 +38,7 @@ decided and verified for itself.`,
 	fl.StringVar(&f.Network, "network", "", "network, as in base or solana")
 	fl.StringVar(&f.Message, "message", "", "text to sign")
 	fl.StringVar(&f.messageFile, "message-file", "", "file with the bytes to sign; - is standard input")
-	fl.StringVar(&f.Transaction, "transaction", "", "unsigned transaction to sign, on EVM networks 0x and hex")
+	fl.StringVar(&f.Transaction, "transaction", "", "transaction to sign: 0x and hex on EVM networks, base64 on Solana")
 	fl.StringVar(&f.transactionFile, "transaction-file", "", "file with its text; - is standard input")
 	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0")
 	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")

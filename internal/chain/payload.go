@@ -76,6 +76,10 @@ func (e *Effects) unruled() string {
 		return ""
 	case a.Kind == ActionDeploy:
 		return "it deploys a contract"
+	case a.Kind == ActionDelegate && a.Method != "":
+		return "it puts the wallet's own address into a program's hands (" + a.Method + ")"
+	case a.Kind == ActionUnresolved:
+		return "it names accounts by their place in a lookup table, and which ones these are, the transaction doesn't say"
 	case a.Kind == ActionDelegate:
 		return "it gives an account the code of " + a.Contract
 	case a.Contract == "":

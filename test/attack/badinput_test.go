@@ -90,7 +90,7 @@ func TestBadInput(t *testing.T) {
 		"and its encoding":      {sign(strings.Replace(good, `"message":"hi"`, `"transaction":"0x02","message_encoding":"hex"`, 1)), 400, api.CodeInvalidArgument},
 		"and nobody's":          {sign(strings.Replace(good, `"message":"hi"`, `"transaction":"0x02","required_signatories":[]`, 1)), 400, api.CodeInvalidArgument},
 		"no transaction":        {sign(strings.Replace(good, `"message":"hi"`, `"transaction":"0x02"`, 1)), 400, api.CodeTransactionInvalid},
-		"transaction on Solana": {sign(strings.NewReplacer(`"message":"hi"`, `"transaction":"0x02"`, "base", "solana").Replace(good)), 400, api.CodeUnsupportedPayload},
+		"transaction on Solana": {sign(strings.NewReplacer(`"message":"hi"`, `"transaction":"0x02"`, "base", "solana").Replace(good)), 400, api.CodeTransactionInvalid},
 		"message mistyped":      {sign(strings.Replace(good, `"hi"`, "7", 1)), 400, api.CodeInvalidArgument},
 		"unknown field":         {sign(strings.Replace(good, `{`, `{"memo":1,`, 1)), 400, api.CodeUnknownField},
 		"case variant":          {sign(strings.Replace(good, `"network"`, `"Network"`, 1)), 400, api.CodeUnknownField},

@@ -38,8 +38,12 @@ type entry struct {
 	Base58     string   `json:"signature_base58"`
 	Envelope   string   `json:"envelope_hex"`
 	UnsignedTx flexible `json:"unsigned_tx"`
-	SignedTx   flexible `json:"signed_tx"`
-	TxHash     flexible `json:"tx_hash"`
+
+	UnsignedBase64 flexible `json:"unsigned_tx_base64"`
+	Signatures     flexible `json:"signatures"`
+
+	SignedTx flexible `json:"signed_tx"`
+	TxHash   flexible `json:"tx_hash"`
 
 	Message   flexible `json:"message"`
 	Input     flexible `json:"input"`
@@ -73,7 +77,7 @@ func sum(m map[string]int) (n int) {
 func files(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json", "../../internal/chain/evm/testdata/transactions.json"} {
+	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json", "../../internal/chain/*/testdata/transactions.json"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -168,6 +172,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 		f.report(t, y, e, name, f.address(slug, e))
 	case e.Family == "evm" && e.Kind == "transaction":
 		f.transaction(t, y, e, name, slug, registered)
+	case e.Family == "solana" && e.Kind == "transaction":
+		f.solanaTransaction(t, y, e, name)
 	case !slices.Contains([]string{"eip191-personal_sign", "message-raw", "offchain-message", "offchain-message-v0-legacy-header"}, e.Kind):
 		y.left[e.Family+" "+e.Kind+": kind isn't registered"]++
 	case !registered:
