@@ -304,8 +304,9 @@ func TestInstructionsAreExact(t *testing.T) {
 	}
 }
 
-func TestOpaque(t *testing.T) {
-	for name, c := range map[string]call{
+// strange are instructions that aren't understood.
+func strange() map[string]call {
+	return map[string]call{
 		"unknown program":            {"who", "me:sw", []byte("anything and more")},
 		"no data":                    {"system", "me:sw", nil},
 		"unknown System":             {"system", "me:sw x:w", data(u(13), 7)},
@@ -334,7 +335,11 @@ func TestOpaque(t *testing.T) {
 		"Stake, third authority":     {"stake", "k:w clock: me:s", data(u(1), "x", u(2))},
 		"Vote":                       {"vote", "k:w clock: me:s", data(u(1), "x", u(1))},
 		"precompile":                 {"ed25519", "", []byte{1, 0}},
-	} {
+	}
+}
+
+func TestOpaque(t *testing.T) {
+	for name, c := range strange() {
 		if got := describe(t, c); !strings.HasPrefix(got, opaque(c)) {
 			t.Errorf("%s: %s", name, got)
 		}
@@ -387,15 +392,18 @@ func TestUnresolved(t *testing.T) {
 	}
 }
 
-func TestFees(t *testing.T) {
+// fee is what some calls may cost at most.
+type fee struct {
+	name  string
+	calls []call
+	want  string
+}
+
+func fees() []fee {
 	transfer := call{"system", "me:sw x:w", data(u(2), 7)}
 	limit := func(n uint32) call { return call{"budget", "", data(byte(2), n)} }
 	price := func(n int) call { return call{"budget", "", data(byte(3), n)} }
-	for _, c := range []struct {
-		name  string
-		calls []call
-		want  string
-	}{
+	return []fee{
 		{"plain", []call{transfer}, "5000"},
 		{"limit alone", []call{limit(300), transfer}, "5000"},
 		{"price and limit", []call{price(1_000_000), limit(300), transfer}, "5300"},
@@ -412,11 +420,18 @@ func TestFees(t *testing.T) {
 		{"nearly no end", []call{price(-1), limit(1_000_000), transfer}, "18446744073709551615"},
 		{"large", []call{price(-1), limit(999_999), transfer}, "18446725626965482906"},
 		{"heap and data", []call{{"budget", "", data(byte(1), u(256<<10))}, {"budget", "", data(byte(4), u(1))}, transfer}, "5000"},
-	} {
+	}
+}
+
+func TestFees(t *testing.T) {
+	for _, c := range fees() {
 		if got := effectsOf(t, compile(legacy, c.calls...)).FeeMax; got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
+	transfer := call{"system", "me:sw x:w", data(u(2), 7)}
+	limit := func(n uint32) call { return call{"budget", "", data(byte(2), n)} }
+	price := func(n int) call { return call{"budget", "", data(byte(3), n)} }
 	for name, calls := range map[string][]call{
 		"a limit twice":        {limit(1), limit(1)},
 		"a price twice":        {price(1), price(2)},

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -298,5 +301,67 @@ func BenchmarkTransaction(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+var update = flag.Bool("update", false, "write testdata/instructions.json")
+
+// TestRecordedInstructions keeps what the SDKs' tests are held to: each
+// instruction that is understood, in a message of its own, with an account out
+// of a table as well, and some that aren't.
+func TestRecordedInstructions(t *testing.T) {
+	var lines []string
+	n := Networks()[0]
+	me := known("me")
+	record := func(name string, m *message) {
+		v := struct {
+			Name        string         `json:"name"`
+			Transaction string         `json:"transaction"`
+			Digest      string         `json:"intent_digest"`
+			Effects     *chain.Effects `json:"effects"`
+		}{Name: name, Transaction: base64.StdEncoding.EncodeToString(m.encode())}
+		p, err := Codec{}.Transaction(&n, me[:], v.Transaction)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		digest, err := p.Intent.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Digest, v.Effects = hex.EncodeToString(digest[:]), p.Intent.Effects
+		b, err := canon.EncodeJSON(&v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(b))
+	}
+	for _, name := range slices.Sorted(maps.Keys(understood())) {
+		c := understood()[name]
+		record(name, compile(legacy, c))
+		m := compile(0, c)
+		m.lookups = []lookup{{table: known("table"), writable: []byte{7, 8}}, {table: known("other table"), writable: []byte{255}, readonly: []byte{9}}}
+		for i, a := range m.instructions[0].accounts {
+			if int(a) >= m.signers {
+				m.instructions[0].accounts[i] = byte(len(m.keys) + 2)
+				break
+			}
+		}
+		record(name+", of a table", m)
+	}
+	for _, name := range slices.Sorted(maps.Keys(strange())) {
+		record(name, compile(legacy, strange()[name]))
+	}
+	for i, c := range fees() {
+		record(fmt.Sprintf("fee %d, %s", i, c.name), compile(legacy, c.calls...))
+	}
+	file := "testdata/instructions.json"
+	text := "[\n" + strings.Join(lines, ",\n") + "\n]\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != text {
+		t.Errorf("%s isn't what the decoder says (-update writes it): %v", file, err)
 	}
 }

@@ -36,7 +36,8 @@ export interface SignTransactionOptions {
   readonly walletId: string;
   readonly network: string;
   /** Complete and unsigned, as the chain's libraries serialise it: on EVM 0x and
-   * hex, as `serializeTransaction` of viem or `unsignedSerialized` of ethers. */
+   * hex, as `serializeTransaction` of viem or `unsignedSerialized` of ethers; on
+   * Solana base64, where others may have signed. */
   readonly transaction: string;
   readonly idempotencyKey?: string;
 }
@@ -65,7 +66,8 @@ export interface SignResult {
 export interface SignTransactionResult extends SignResult {
   /** With the signature in it, put together here: to be sent to a node. */
   readonly signedTransaction: string;
-  readonly transactionHash: string;
+  /** Left out of a Solana transaction whose first signature is another's and missing. */
+  readonly transactionHash?: string;
 }
 
 /** What became of one item of a batch: exactly one is set. `error` is what
@@ -212,7 +214,7 @@ export class SigilS2S {
     const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
     const result: SignResult = { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
     if (signed === undefined) return result;
-    const whole: SignTransactionResult = { ...result, signedTransaction: signed.text, transactionHash: signed.id };
+    const whole: SignTransactionResult = { ...result, signedTransaction: signed.text, ...(signed.id === undefined ? {} : { transactionHash: signed.id }) };
     return whole;
   }
 
@@ -415,7 +417,7 @@ function prepare(network: string, publicKey: Uint8Array, payload: Message | { re
   const f = family(network);
   if (!('transaction' in payload)) return f.prepare(network, publicKey, payload, messageBytes(payload));
   if (!f.transaction) throw new SigilConfigError('unsupported_payload', `transactions aren't signed on ${network} yet`);
-  return f.transaction(network, payload.transaction);
+  return f.transaction(network, payload.transaction, publicKey);
 }
 
 function messageOf(o: SignOptions): Message {

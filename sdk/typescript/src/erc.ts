@@ -12,6 +12,10 @@ export interface Action {
   readonly expiry?: string;
   readonly contract?: string;
   readonly selector?: string;
+  readonly method?: string;
+  readonly account?: string;
+  readonly authority?: string;
+  readonly text?: string;
 }
 
 /** The call of a transaction. */

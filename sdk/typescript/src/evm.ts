@@ -14,7 +14,8 @@ interface Effects {
 /** A transaction with the wallet's signature in it. */
 export interface SignedTransaction {
   readonly text: string;
-  readonly id: string;
+  /** Left out where it hangs on a signature that is still missing. */
+  readonly id?: string;
 }
 
 /** A decoded transaction, and how its signature goes into it. */

@@ -3,6 +3,7 @@ import { decodeBase58, encodeBase58 } from './base58.js';
 import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
 import { prepareTransaction, type PreparedTransaction, type SignedTransaction } from './evm.js';
+import { prepareSolana } from './solana.js';
 import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
 
 export type Curve = 'secp256k1' | 'ed25519';
@@ -32,7 +33,7 @@ export interface Prepared {
 interface Family {
   readonly curve: Curve;
   /** Decodes an unsigned transaction; undefined where none are signed yet. */
-  transaction?(network: string, raw: string): PreparedTransaction;
+  transaction?(network: string, raw: string, publicKey: Uint8Array): PreparedTransaction;
   address(publicKey: Uint8Array): string;
   prepare(network: string, publicKey: Uint8Array, m: Message, bytes: Uint8Array): Prepared;
   verify(publicKey: Uint8Array, signBytes: Uint8Array, signature: string): boolean;
@@ -84,6 +85,7 @@ const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
 
 const solana: Family = {
   curve: 'ed25519',
+  transaction: prepareSolana,
   address: encodeBase58,
   prepare(network, publicKey, m, bytes) {
     if (m.message_format === undefined && offchainOnly(m)) config('applicationDomain, requiredSignatories and contentFormat need a messageFormat');

@@ -181,7 +181,19 @@ export class Service {
     return { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys[evm ? 'secp256k1' : 'ed25519'], receipt: this.decide(r, l, signature) };
   }
 
+  /** Signs a Solana message of two signers in the second one's place; what it
+   * means, the test says. */
+  signSolana(r, w, body) {
+    const message = Buffer.from(body.transaction, 'base64'), raw = w.ed25519.sign(message);
+    const l = { wallet: w.id, method: 'signTransaction', network: 'solana', payloadDigest: sha256(message), intentDigest: sha256(JSON.stringify(this.intents.get(body.transaction))) };
+    const signed = Buffer.concat([Buffer.from([2]), Buffer.alloc(64), raw, message]);
+    const reply = { signature: base58(raw), wallet_id: w.id, network: 'solana', address: w.addresses.solana, public_key: w.publicKeys.ed25519, receipt: this.decide(r, l, base58(raw)), signed_transaction: signed.toString('base64') };
+    this.attack.signed?.(reply);
+    return reply;
+  }
+
   signTransaction(r, w, body) {
+    if (body.network === 'solana') return this.signSolana(r, w, body);
     const known = transactions.get(body.transaction);
     if (!known) throw new Refusal(400, 'transaction_invalid');
     const payload = Buffer.from(keccak_256(Buffer.from(body.transaction.slice(2), 'hex')));
