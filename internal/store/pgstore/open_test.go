@@ -184,8 +184,14 @@ func leastPrivilege(t *testing.T, server *pgtest.Server) {
 	for _, role := range []string{"sigil_owner", pgtest.Superuser} {
 		refused(t, pgstore.Config{DSN: server.DSN(role, name)}, "connect as sigil_app")
 	}
-	server.Exec(name, `GRANT DELETE ON sigil.decisions TO sigil_app`)
-	refused(t, pgstore.Config{DSN: server.DSN("sigil_app", name)}, "connect as sigil_app")
+	app := pgstore.Config{DSN: server.DSN("sigil_app", name)}
+	for _, more := range []string{`DELETE ON sigil.decisions`, `DELETE ON sigil.ledgers`, `TRUNCATE ON sigil.answers`, `UPDATE ON sigil.decisions`, `UPDATE ON sigil.unfolded`,
+		`UPDATE (result, leaf) ON sigil.decisions`, `UPDATE (envelope) ON sigil.grants`, `UPDATE (record) ON sigil.wallets`, `CREATE ON SCHEMA sigil`} {
+		open(t, app)
+		server.Exec(name, `GRANT `+more+` TO sigil_app`)
+		refused(t, app, "connect as sigil_app")
+		server.Exec(name, `REVOKE `+more+` FROM sigil_app`)
+	}
 }
 
 // Two processes over one database: each request has one winner. The canary:

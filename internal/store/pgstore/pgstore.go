@@ -121,15 +121,25 @@ func newer(has, newest int64) error {
 	return fmt.Errorf("the database has version %d, made by a newer program; this one knows up to %d", has, newest)
 }
 
-// checkRole refuses a role that could rewrite history, or whom row security
-// doesn't hold. The ledgers' heads and
+// What the role may do besides reading and adding rows. The ledgers' heads and
 // tiles grow in place; they follow from the decisions and are signed besides.
-// When keys were used last, how many events there are, and how much somebody may
-// ask, is nobody's evidence.
+// When keys were used last, how many events there are, how much somebody may
+// ask, and repeated answers are nobody's evidence. What waits for something to
+// be made of it goes when it is.
+const (
+	mayUpdate = `('ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'rate_budgets', 'answers')`
+	mayAlter  = `('grants.revoked', 'wallets.label', 'wallets.archived', 'wallets.state')`
+	mayDelete = `('unfolded', 'unaddressed', 'unaudited', 'answers')`
+)
+
+// checkRole refuses a role that could rewrite history, by a grant on a table or
+// on one of its columns, or whom row security doesn't hold.
 func (s *Store) checkRole(ctx context.Context) error {
 	var can, free bool
-	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE') OR bool_or(has_table_privilege(c.oid,
-			CASE WHEN c.relname IN ('unfolded', 'unaddressed', 'ledgers', 'ledger_tiles', 'key_uses', 'audit_counts', 'unaudited', 'rate_budgets', 'answers') THEN 'TRUNCATE' ELSE 'UPDATE, DELETE, TRUNCATE' END)),
+	err := s.pool.QueryRow(ctx, `SELECT has_schema_privilege('sigil', 'CREATE')
+			OR bool_or(has_table_privilege(c.oid, CASE WHEN c.relname IN `+mayDelete+` THEN 'TRUNCATE' ELSE 'DELETE, TRUNCATE' END))
+			OR bool_or(c.relname NOT IN `+mayUpdate+` AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+				AND c.relname || '.' || a.attname NOT IN `+mayAlter+` AND has_column_privilege(c.oid, a.attnum, 'UPDATE'))),
 			bool_or(NOT row_security_active(c.oid) AND c.relname NOT IN `+unfenced+`)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sigil' AND c.relkind IN ('r', 'p')`).Scan(&can, &free)
 	switch {
