@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 
 // FormatLedger is the format of an exported ledger: JSON lines, of which the
 // first has the genesis document and the checkpoint, and each further one a
-// grant, a piece of evidence, or an entry that needs only what came before it:
+// grant, a piece of evidence, or an entry that needs only what came before it.
+// No line is blank:
 //
 //	{"format":"sigil.ledger-export.v1","genesis":<DSSE envelope>,"note":<signed note>}
 //	{"grant":<DSSE envelope>}
@@ -70,7 +72,8 @@ type Audit struct {
 	head     *receipt.Checkpoint
 
 	grants   map[[32]byte]*authority.VerifiedGrant
-	evidence map[[32]byte]attest.Evidence
+	evidence map[[32]byte]*auditEvidence
+	unused   *auditEvidence // the last one, until an entry needs it
 	spans    map[evidenceUse]*evidenceSpan
 	seen     map[canon.UUID]struct{}
 	roots    map[uint64][32]byte // of the earlier notes, by size
@@ -78,6 +81,14 @@ type Audit struct {
 	batches  map[[32]byte]*instanceBatches // by instance key
 	line     int
 	report   AuditReport
+}
+
+// auditEvidence is a piece of evidence and where it stands: an entry further
+// down is what shows that it is wrong.
+type auditEvidence struct {
+	attest.Evidence
+	line  int
+	entry uint64
 }
 
 // instanceBatches are the signed batches of one instance, by number.
@@ -122,7 +133,7 @@ type AuditInstance struct {
 // NewAudit starts an audit for the organisation with that genesis digest. The
 // ledger must extend the earlier checkpoints, if any are given.
 func NewAudit(genesisDigest [32]byte, earlier ...string) *Audit {
-	return &Audit{trusted: genesisDigest, earlier: earlier, grants: map[[32]byte]*authority.VerifiedGrant{}, evidence: map[[32]byte]attest.Evidence{},
+	return &Audit{trusted: genesisDigest, earlier: earlier, grants: map[[32]byte]*authority.VerifiedGrant{}, evidence: map[[32]byte]*auditEvidence{},
 		spans: map[evidenceUse]*evidenceSpan{}, seen: map[canon.UUID]struct{}{}, roots: map[uint64][32]byte{}, batches: map[[32]byte]*instanceBatches{}}
 }
 
@@ -130,6 +141,10 @@ func NewAudit(genesisDigest [32]byte, earlier ...string) *Audit {
 func (a *Audit) Line(data []byte) error {
 	a.line++
 	if err := a.take(data); err != nil {
+		var earlier *AuditError
+		if errors.As(err, &earlier) {
+			return earlier
+		}
 		return &AuditError{Line: a.line, Entry: a.frontier.Size(), Err: err}
 	}
 	return nil
@@ -154,7 +169,8 @@ func (a *Audit) take(data []byte) error {
 	case l.Grant != nil:
 		return a.takeGrant(l.Grant)
 	case l.Evidence != nil:
-		a.evidence[l.Evidence.ID()] = *l.Evidence
+		a.unused = &auditEvidence{*l.Evidence, a.line, a.frontier.Size()}
+		a.evidence[l.Evidence.ID()] = a.unused
 		return nil
 	}
 	return a.takeEntry(l.Entry)
@@ -199,7 +215,7 @@ func (a *Audit) openNotes() error {
 	origin := receipt.LedgerOrigin(a.genesis.OrganizationID)
 	var err error
 	if a.head, err = receipt.OpenCheckpoint(a.note, origin, *a.stateKey); err != nil {
-		return broken(CodeLedger, err, "the export's checkpoint")
+		return &AuditError{Line: 1, Err: broken(CodeLedger, err, "the export's checkpoint")}
 	}
 	for _, note := range a.earlier {
 		c, err := receipt.OpenCheckpoint(note, origin, *a.stateKey)
@@ -210,7 +226,7 @@ func (a *Audit) openNotes() error {
 			return broken(CodeLedger, nil, "two of the earlier checkpoints of size %d differ: the ledger was forked", c.Size)
 		}
 		if c.Size > a.head.Size {
-			return broken(CodeLedger, nil, "an earlier checkpoint has %d entries, the export's has %d", c.Size, a.head.Size)
+			return &AuditError{Line: 1, Err: broken(CodeLedger, nil, "an earlier checkpoint has %d entries, the export's has %d", c.Size, a.head.Size)}
 		}
 		a.roots[c.Size] = c.Root
 		a.report.Extends = append(a.report.Extends, c.Size)
@@ -252,10 +268,20 @@ func (a *Audit) takeEntry(e *ledgerEntry) error {
 
 func (a *Audit) findEvidence(_ context.Context, statement [32]byte) (attest.Evidence, error) {
 	ev, has := a.evidence[statement]
-	if !has {
-		return ev, broken(CodeEvidenceInvalid, nil, "the export has no evidence for the statement %x", statement)
+	switch {
+	case !has && a.unused != nil:
+		return attest.Evidence{}, a.unused.wrong(broken(CodeEvidenceInvalid, nil, "the evidence isn't of the statement %x, of which the entry after it is", statement))
+	case !has:
+		return attest.Evidence{}, broken(CodeEvidenceInvalid, nil, "the export has no evidence for the statement %x", statement)
+	case ev == a.unused:
+		a.unused = nil
 	}
-	return ev, nil
+	return ev.Evidence, nil
+}
+
+// wrong says that the line to blame is the evidence's.
+func (e *auditEvidence) wrong(err error) error {
+	return &AuditError{Line: e.line, Entry: e.entry, Err: err}
 }
 
 func (a *Audit) checkGrant(l *receipt.Leaf) error {

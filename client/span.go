@@ -1,9 +1,12 @@
 package client
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/sigilkeys/sigil/attest"
+	"github.com/sigilkeys/sigil/attest/confspace"
 	"github.com/sigilkeys/sigil/internal/authority"
 )
 
@@ -30,7 +33,9 @@ func (a *Audit) checkEvidence(g *authority.VerifiedGenesis, ev attest.Evidence, 
 		return s.attested, nil
 	}
 	attested, err := checkEvidence(g, ev, release, at)
-	if err != nil {
+	if line := a.evidence[ev.ID()]; err != nil && line != nil && !ofEntry(err) {
+		return nil, line.wrong(err)
+	} else if err != nil {
 		return nil, err
 	}
 	if s == nil {
@@ -48,4 +53,13 @@ func (a *Audit) checkEvidence(g *authority.VerifiedGenesis, ev attest.Evidence, 
 		s.to = at
 	}
 	return attested, nil
+}
+
+// ofEntry reports whether evidence was refused for what the entry says, its
+// time or its release.
+func ofEntry(err error) bool {
+	var v *VerificationError
+	return errors.As(err, &v) && slices.Contains([]confspace.Reason{
+		confspace.ReasonImageDigest, confspace.ReasonIssuedInFuture, confspace.ReasonNotYetValid, confspace.ReasonExpired,
+	}, v.Reason)
 }

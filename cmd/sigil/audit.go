@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -136,9 +135,6 @@ func verifyLedger(in io.Reader, audit *client.Audit) (*client.AuditReport, error
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLedgerLine)
 	for lines.Scan() {
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
 		if err := audit.Line(lines.Bytes()); err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,15 @@ func (s *auditScene) attackExport(t *testing.T) {
 	renumber := func(line []byte, from, to int) []byte {
 		return bytes.Replace(line, []byte(fmt.Sprintf(`"index":%d,`, from)), []byte(fmt.Sprintf(`"index":%d,`, to)), 1)
 	}
+	swap := func(at int, from, to string) func([][]byte) [][]byte {
+		return func(l [][]byte) [][]byte {
+			if !bytes.Contains(l[at], []byte(from)) {
+				t.Errorf("no %s in line %d", from, at+1)
+			}
+			l[at] = bytes.Replace(l[at], []byte(from), []byte(to), 1)
+			return l
+		}
+	}
 	var header struct {
 		Note string `json:"note"`
 	}
@@ -231,10 +241,15 @@ func (s *auditScene) attackExport(t *testing.T) {
 			a, b := quote(t, header.Note), quote(t, h.Note)
 			l[0] = bytes.Replace(l[0], a, b, 1)
 			return l
-		}, "line 2 "},
-		"a second header":   {func(l [][]byte) [][]byte { return append([][]byte{l[0]}, l...) }, "line 2 "},
-		"an unknown member": {func(l [][]byte) [][]byte { return append(l, []byte(`{"more":1}`)) }, "line"},
-		"not JSON":          {func(l [][]byte) [][]byte { return append(l, []byte(`entry`)) }, "line"},
+		}, "line 1 (entry 0)"},
+		"the checkpoint's origin": {swap(0, `sigilkeys.com/`, `sigilkeys.org/`), "line 1 (entry 0)"},
+		"evidence's token":        {swap(kind(`{"evidence"`), `"token":"e`, `"token":"f`), fmt.Sprintf("line %d (entry 0)", kind(`{"evidence"`)+1)},
+		"evidence's statement":    {swap(kind(`{"evidence"`), `"statement":"`, `"statement":"AAAA`), fmt.Sprintf("line %d (entry 0)", kind(`{"evidence"`)+1)},
+		"a blank line":            {func(l [][]byte) [][]byte { return slices.Insert(l, 1, []byte(" ")) }, "line 2 "},
+		"a blank line at the end": {func(l [][]byte) [][]byte { return append(l, nil, nil) }, fmt.Sprintf("line %d ", len(lines)+1)},
+		"a second header":         {func(l [][]byte) [][]byte { return append([][]byte{l[0]}, l...) }, "line 2 "},
+		"an unknown member":       {func(l [][]byte) [][]byte { return append(l, []byte(`{"more":1}`)) }, "line"},
+		"not JSON":                {func(l [][]byte) [][]byte { return append(l, []byte(`entry`)) }, "line"},
 	} {
 		file := filepath.Join(t.TempDir(), "altered.jsonl")
 		altered := c.edit(append([][]byte(nil), lines...))
