@@ -29,8 +29,8 @@ func one(org canon.UUID, n int) store.CommitBatch {
 }
 
 // A full disk, for real: the kernel refuses to let the files grow. Commits
-// fail then, what was acknowledged stays, and when there is room again the
-// store works, without a restart.
+// fail then and the store isn't ready, what was acknowledged stays, and when
+// there is room again it is ready and works, without a restart.
 func TestDiskFull(t *testing.T) {
 	if dir := os.Getenv(diskFullEnv); dir != "" {
 		fillDisk(t, dir)
@@ -78,7 +78,21 @@ func fillDisk(t *testing.T, dir string) {
 			failed++
 		}
 	}
+	// What Ready writes is smaller than a decision, and may fit a few times more.
+	for n := 0; s.Ready(t.Context()) == nil; n++ {
+		if _, err := s.Commit(t.Context(), []store.CommitBatch{one(org.ID, 200+n)}); n == 100 {
+			t.Fatalf("ready on a full disk; a commit: %v", err)
+		}
+	}
+	if err := s.Ready(t.Context()); err == nil {
+		t.Fatal("ready again on a full disk")
+	}
 	limit(^uint64(0))
+	for range 2 {
+		if err := s.Ready(t.Context()); err != nil {
+			t.Fatalf("there is room again, and nobody wrote: %v", err)
+		}
+	}
 	if _, err := s.Commit(t.Context(), []store.CommitBatch{one(org.ID, 100)}); err != nil {
 		t.Fatalf("there is room again: %v", err)
 	}

@@ -16,9 +16,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/internal/store/sqlrows"
@@ -38,6 +40,9 @@ type Store struct {
 	w    *sql.DB // one connection
 	r    *sql.DB // a pool of read-only connections
 	stmt statements
+
+	failures atomic.Uint64 // writes that failed, though nothing was wrong with them
+	overcome atomic.Uint64 // as many had failed when a write that Ready made went well
 }
 
 // Open opens or creates the database in dir and migrates it. A folder that
@@ -137,13 +142,28 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ready implements store.Store: a write transaction must begin.
+// Ready implements store.Store: a write transaction must begin. After a write
+// that failed, another must be stored: a full disk lets them begin.
 func (s *Store) Ready(ctx context.Context) error {
+	if failures := s.failures.Load(); failures != s.overcome.Load() {
+		if err := s.transact(ctx, probe); err != nil {
+			return err
+		}
+		s.overcome.Store(failures)
+		return nil
+	}
 	tx, err := s.w.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	return tx.Rollback()
+}
+
+// probe writes a page. SQLite writes none for a row that stays what it was, but
+// always for this number, which nothing reads.
+func probe(tx *sql.Tx) error {
+	_, err := tx.Exec(`PRAGMA user_version = 0`)
+	return err
 }
 
 // mapError translates driver errors to the store's.
@@ -173,9 +193,14 @@ func (s *Store) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
 	}
 	if err := f(tx); err != nil {
 		_ = tx.Rollback() // the first error is the one to report
+		var e *sqlite.Error
+		if errors.As(err, &e) && e.Code()&0xff != sqlite3.SQLITE_CONSTRAINT {
+			s.failures.Add(1)
+		}
 		return mapError(err)
 	}
 	if err := tx.Commit(); err != nil {
+		s.failures.Add(1)
 		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
 	}
 	return nil
