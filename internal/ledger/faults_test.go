@@ -55,8 +55,8 @@ func run[T any](f *fault, call string, do func() (T, error)) (T, error) {
 	return out, err
 }
 
-func (s *faultyStore) Unfolded(ctx context.Context, limit int) ([]int64, error) {
-	return run(&s.fault, "unfolded", func() ([]int64, error) { return s.Store.Unfolded(ctx, limit) })
+func (s *faultyStore) Unfolded(ctx context.Context, after int64, limit int) ([]int64, error) {
+	return run(&s.fault, "unfolded", func() ([]int64, error) { return s.Store.Unfolded(ctx, after, limit) })
 }
 
 func (s *faultyStore) DecisionsOf(ctx context.Context, batch int64) ([]store.Decision, error) {
@@ -72,8 +72,8 @@ func (s *faultyStore) Ledger(ctx context.Context, org canon.UUID) (*store.Ledger
 	return run(&s.fault, "ledger", func() (*store.Ledger, error) { return s.Store.Ledger(ctx, org) })
 }
 
-func (s *faultyStore) Unnoted(ctx context.Context, limit int) ([]store.Ledger, error) {
-	return run(&s.fault, "unnoted", func() ([]store.Ledger, error) { return s.Store.Unnoted(ctx, limit) })
+func (s *faultyStore) Unnoted(ctx context.Context, after canon.UUID, limit int) ([]store.Ledger, error) {
+	return run(&s.fault, "unnoted", func() ([]store.Ledger, error) { return s.Store.Unnoted(ctx, after, limit) })
 }
 
 func (s *faultyStore) Organization(ctx context.Context, id canon.UUID) (*store.Organization, error) {

@@ -99,7 +99,7 @@ func (s *Sequencer) Round(ctx context.Context) error {
 			break
 		}
 	}
-	ledgers, err := s.Store.Unnoted(ctx, maxLedgers)
+	ledgers, err := s.Store.Unnoted(ctx, canon.UUID{}, maxLedgers)
 	if err != nil {
 		return fmt.Errorf("find ledgers to sign: %w", err)
 	}
@@ -120,7 +120,7 @@ func (s *Sequencer) Round(ctx context.Context) error {
 
 // fold takes the oldest waiting batches into the ledgers, and returns how many.
 func (s *Sequencer) fold(ctx context.Context) (int, error) {
-	rows, err := s.Store.Unfolded(ctx, maxBatches)
+	rows, err := s.Store.Unfolded(ctx, 0, maxBatches)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}

@@ -183,7 +183,7 @@ type Growth struct {
 	Organization canon.UUID
 	From         uint64       // the size before
 	Receipts     []canon.UUID // of the decisions that are added, in order
-	Tiles        []Tile       // those that are new or longer
+	Tiles        []Tile       // those that are new, longer or mended
 }
 
 // EventKind says what happened.
@@ -272,17 +272,20 @@ type Store interface {
 	Decision(ctx context.Context, org, id canon.UUID) (*Decision, error)
 	Batch(ctx context.Context, row int64) (*Batch, error)
 
-	// Unfolded returns rows of batches whose decisions are in no ledger yet,
-	// oldest first. Commit puts a batch there.
-	Unfolded(ctx context.Context, limit int) ([]int64, error)
-	// DecisionsOf returns a batch's stored decisions in order.
+	// Unfolded returns rows of batches, after one, whose decisions aren't all in
+	// ledgers yet, oldest first. Commit puts a batch there.
+	Unfolded(ctx context.Context, after int64, limit int) ([]int64, error)
+	// DecisionsOf returns a batch's stored decisions that are in no ledger yet,
+	// in order.
 	DecisionsOf(ctx context.Context, batch int64) ([]Decision, error)
-	// Fold takes batches into ledgers and audit trails in one transaction. ErrExists: another
-	// fold was faster with one of the batches or ledgers, and nothing happened.
+	// Fold takes decisions into ledgers and audit trails, and batches that are
+	// there with all of theirs off Unfolded's list, in one transaction. ErrExists:
+	// another fold was faster with one of them, and nothing happened.
 	Fold(ctx context.Context, batches []int64, ledgers []Growth) error
 	Ledger(ctx context.Context, org canon.UUID) (*Ledger, error)
-	// Unnoted returns ledgers that are longer than their checkpoint.
-	Unnoted(ctx context.Context, limit int) ([]Ledger, error)
+	// Unnoted returns ledgers that are longer than their checkpoint, of the
+	// organisations after one, in the order of their ids.
+	Unnoted(ctx context.Context, after canon.UUID, limit int) ([]Ledger, error)
 	// PutNote stores a checkpoint; one that covers no more than the stored one
 	// is dropped.
 	PutNote(ctx context.Context, org canon.UUID, size uint64, note string) error

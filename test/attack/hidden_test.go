@@ -66,7 +66,7 @@ func TestHiddenDecision(t *testing.T) {
 	h.on.Store(true)
 	hidden := sign()
 	for { // folded without it
-		if rows, err := s.Store.Unfolded(t.Context(), 1); err == nil && len(rows) == 0 {
+		if rows, err := s.Store.Unfolded(t.Context(), 0, 1); err == nil && len(rows) == 0 {
 			break
 		}
 		time.Sleep(time.Millisecond)

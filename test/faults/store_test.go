@@ -294,8 +294,8 @@ func (f *faulty) Batch(ctx context.Context, row int64) (*store.Batch, error) {
 	return read(ctx, f, "Batch", func(ctx context.Context) (*store.Batch, error) { return f.Store.Batch(ctx, row) }, f.batch)
 }
 
-func (f *faulty) Unfolded(ctx context.Context, limit int) ([]int64, error) {
-	return read(ctx, f, "Unfolded", func(ctx context.Context) ([]int64, error) { return f.Store.Unfolded(ctx, limit) }, f.rows)
+func (f *faulty) Unfolded(ctx context.Context, after int64, limit int) ([]int64, error) {
+	return read(ctx, f, "Unfolded", func(ctx context.Context) ([]int64, error) { return f.Store.Unfolded(ctx, after, limit) }, f.rows)
 }
 
 func (f *faulty) DecisionsOf(ctx context.Context, batch int64) ([]store.Decision, error) {
@@ -310,8 +310,8 @@ func (f *faulty) Ledger(ctx context.Context, org canon.UUID) (*store.Ledger, err
 	return read(ctx, f, "Ledger", func(ctx context.Context) (*store.Ledger, error) { return f.Store.Ledger(ctx, org) }, f.ledger)
 }
 
-func (f *faulty) Unnoted(ctx context.Context, limit int) ([]store.Ledger, error) {
-	return read(ctx, f, "Unnoted", func(ctx context.Context) ([]store.Ledger, error) { return f.Store.Unnoted(ctx, limit) }, f.ledgers)
+func (f *faulty) Unnoted(ctx context.Context, after canon.UUID, limit int) ([]store.Ledger, error) {
+	return read(ctx, f, "Unnoted", func(ctx context.Context) ([]store.Ledger, error) { return f.Store.Unnoted(ctx, after, limit) }, f.ledgers)
 }
 
 func (f *faulty) PutNote(ctx context.Context, org canon.UUID, size uint64, note string) error {

@@ -49,7 +49,7 @@ func newTenant(t *testing.T, s store.Store, n byte, rich bool) tenant {
 		_, err := s.Commit(ctx, []store.CommitBatch{b})
 		must(t, err)
 		if number == 0 {
-			rows, err := s.Unfolded(ctx, 1)
+			rows, err := s.Unfolded(ctx, 0, 1)
 			must(t, err)
 			must(t, s.Fold(ctx, rows, []store.Growth{{Organization: o.org, Receipts: []canon.UUID{o.row}, Tiles: []store.Tile{{Hashes: make([]byte, 32)}}}}))
 		}

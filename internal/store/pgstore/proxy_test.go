@@ -35,6 +35,7 @@ type proxy struct {
 	l      net.Listener
 
 	mu    sync.Mutex // guards the fields below
+	asked int        // statements so far
 	left  int        // statements until the cut; 0: none is planned
 	kind  cut
 	fired bool
@@ -91,10 +92,18 @@ func (p *proxy) disarm() bool {
 	return p.fired
 }
 
+// count returns how many statements have passed.
+func (p *proxy) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 // due counts one statement and reports whether it is the one.
 func (p *proxy) due() (cut, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.asked++
 	if p.left == 0 {
 		return 0, false
 	}

@@ -76,19 +76,19 @@ func number(b bool) int64 {
 	return 0
 }
 
-// auditBatch writes the events of a batch's decisions. All of them follow from
-// the leaves.
-func auditBatch(ctx context.Context, tx Tx, batch int64) error {
-	rows, err := tx.QueryContext(ctx, `SELECT key_id, leaf FROM decisions WHERE batch = $1 ORDER BY idx`, batch)
+// eventsOf returns the events of decisions, whose keys and leaves the query
+// finds. All of them follow from the leaves.
+func eventsOf(ctx context.Context, tx Tx, query string, args ...any) ([]store.Event, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	var events []store.Event
 	for rows.Next() {
 		var key, record []byte
 		if err := rows.Scan(&key, &record); err != nil {
-			return err
+			return nil, err
 		}
 		// Commit stores no leaf that doesn't decode.
 		if l, err := receipt.DecodeLeaf(record); err == nil {
@@ -96,12 +96,9 @@ func auditBatch(ctx context.Context, tx Tx, batch int64) error {
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := rows.Close(); err != nil {
-		return err
-	}
-	return addEvents(ctx, tx, events...)
+	return events, rows.Close()
 }
 
 func event(l *receipt.Leaf, keyID string) store.Event {
@@ -131,7 +128,11 @@ func (r *Rows) AuditOlder(ctx context.Context, limit int) (int, error) {
 			if err := once(tx.ExecContext(ctx, `DELETE FROM unaudited WHERE batch = $1`, b)); err != nil {
 				return err
 			}
-			if err := auditBatch(ctx, tx, b); err != nil {
+			events, err := eventsOf(ctx, tx, `SELECT key_id, leaf FROM decisions WHERE batch = $1 ORDER BY idx`, b)
+			if err != nil {
+				return err
+			}
+			if err := addEvents(ctx, tx, events...); err != nil {
 				return err
 			}
 		}

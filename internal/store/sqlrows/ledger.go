@@ -3,6 +3,9 @@ package sqlrows
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -30,14 +33,15 @@ func collect[T any](ctx context.Context, r *Rows, scope Scope, scan func(Scanner
 }
 
 // Unfolded implements store.Store.
-func (r *Rows) Unfolded(ctx context.Context, limit int) ([]int64, error) {
+func (r *Rows) Unfolded(ctx context.Context, after int64, limit int) ([]int64, error) {
 	scan := func(row Scanner) (*int64, error) { var v int64; err := row.Scan(&v); return &v, err }
-	return collect(ctx, r, Every, scan, `SELECT batch FROM unfolded ORDER BY batch LIMIT $1`, limit)
+	return collect(ctx, r, Every, scan, `SELECT batch FROM unfolded WHERE batch > $1 ORDER BY batch LIMIT $2`, after, limit)
 }
 
 // DecisionsOf implements store.Store.
 func (r *Rows) DecisionsOf(ctx context.Context, batch int64) ([]store.Decision, error) {
-	return collect(ctx, r, Every, ScanDecision, `SELECT `+DecisionColumns+` FROM decisions WHERE batch = $1 ORDER BY idx`, batch)
+	return collect(ctx, r, Every, ScanDecision, `SELECT `+DecisionColumns+` FROM decisions WHERE batch = $1
+		AND NOT EXISTS (SELECT 1 FROM ledger_entries WHERE receipt = decisions.id) ORDER BY idx`, batch)
 }
 
 // Fold implements store.Store.
@@ -45,50 +49,101 @@ func (r *Rows) Fold(ctx context.Context, batches []int64, ledgers []store.Growth
 	return r.write(ctx, Write{
 		Scope: Every,
 		Do: func(ctx context.Context, tx Tx) error {
-			for _, b := range batches {
-				if err := once(tx.ExecContext(ctx, `DELETE FROM unfolded WHERE batch = $1`, b)); err != nil {
-					return err
-				}
-				if err := auditBatch(ctx, tx, b); err != nil {
-					return err
-				}
+			if err := r.folded(ctx, tx, batches); err != nil {
+				return err
 			}
+			var events []store.Event
 			for i := range ledgers {
-				if err := grow(ctx, tx, &ledgers[i]); err != nil {
+				if err := r.grow(ctx, tx, &ledgers[i]); err != nil {
 					return err
 				}
+				added, err := eventsOf(ctx, tx, `SELECT d.key_id, d.leaf FROM ledger_entries e JOIN decisions d ON d.id = e.receipt
+					WHERE e.organization_id = $1 AND e.idx >= $2 ORDER BY e.idx`, ledgers[i].Organization[:], int64(ledgers[i].From))
+				if err != nil {
+					return err
+				}
+				events = append(events, added...)
 			}
-			return nil
+			return addEvents(ctx, tx, events...)
 		},
 		Stands: func(ctx context.Context) (bool, error) {
+			said := false
 			for i := range ledgers {
 				g := &ledgers[i]
+				if len(g.Receipts) == 0 {
+					continue
+				}
 				index, err := r.EntryOf(ctx, g.Organization, g.Receipts[0])
 				if err != nil || index != g.From {
 					return false, unlessNotFound(err)
 				}
+				said = true
 			}
-			return len(ledgers) > 0, nil
+			return said, nil
 		},
 	})
+}
+
+// folded takes batches off the list, each of which must be there.
+func (r *Rows) folded(ctx context.Context, tx Tx, batches []int64) error {
+	for chunk := range slices.Chunk(batches, r.PerInsert) {
+		args := make([]any, len(chunk))
+		for i, b := range chunk {
+			args[i] = b
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM unfolded WHERE batch IN `+marks(1, len(args)), args...)
+		if err := changed(len(chunk), res, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// marks is a list of arguments in parentheses, the first of which is $from.
+func marks(from, n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = "$" + strconv.Itoa(from+i)
+	}
+	return "(" + strings.Join(list, ", ") + ")"
+}
+
+// insert adds rows with a few statements: each is a round trip to the server.
+func (r *Rows) insert(ctx context.Context, tx Tx, into string, rows [][]any, conflict string) error {
+	for chunk := range slices.Chunk(rows, r.PerInsert) {
+		var text []string
+		var args []any
+		for _, row := range chunk {
+			text = append(text, marks(len(args)+1, len(row)))
+			args = append(args, row...)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO `+into+` VALUES `+strings.Join(text, ", ")+conflict, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // once requires that a statement changed one row: others mean that somebody
 // else was faster.
 func once(res interface{ RowsAffected() (int64, error) }, err error) error {
+	return changed(1, res, err)
+}
+
+func changed(want int, res interface{ RowsAffected() (int64, error) }, err error) error {
 	if err != nil {
 		return err
 	}
 	switch n, err := res.RowsAffected(); {
 	case err != nil:
 		return err
-	case n != 1:
+	case n != int64(want):
 		return store.ErrExists
 	}
 	return nil
 }
 
-func grow(ctx context.Context, tx Tx, g *store.Growth) error {
+func (r *Rows) grow(ctx context.Context, tx Tx, g *store.Growth) error {
 	size := int64(g.From) + int64(len(g.Receipts))
 	if g.From == 0 {
 		if err := once(tx.ExecContext(ctx, `INSERT INTO ledgers (organization_id, size, note, noted) VALUES ($1, $2, '', 0) ON CONFLICT DO NOTHING`, g.Organization[:], size)); err != nil {
@@ -97,16 +152,19 @@ func grow(ctx context.Context, tx Tx, g *store.Growth) error {
 	} else if err := once(tx.ExecContext(ctx, `UPDATE ledgers SET size = $1 WHERE organization_id = $2 AND size = $3`, size, g.Organization[:], int64(g.From))); err != nil {
 		return err
 	}
+	entries := make([][]any, len(g.Receipts))
 	for i, id := range g.Receipts {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO ledger_entries (organization_id, idx, receipt) VALUES ($1, $2, $3)`, g.Organization[:], int64(g.From)+int64(i), id[:]); err != nil {
-			return fmt.Errorf("insert ledger entry: %w", err)
-		}
+		entries[i] = []any{g.Organization[:], int64(g.From) + int64(i), id[:]}
 	}
-	for _, t := range g.Tiles {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO ledger_tiles (organization_id, level, idx, hashes) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (organization_id, level, idx) DO UPDATE SET hashes = excluded.hashes`, g.Organization[:], t.Level, int64(t.Index), t.Hashes); err != nil {
-			return fmt.Errorf("insert ledger tile: %w", err)
-		}
+	if err := r.insert(ctx, tx, `ledger_entries (organization_id, idx, receipt)`, entries, ``); err != nil {
+		return fmt.Errorf("insert ledger entries: %w", err)
+	}
+	tiles := make([][]any, len(g.Tiles))
+	for i, t := range g.Tiles {
+		tiles[i] = []any{g.Organization[:], t.Level, int64(t.Index), t.Hashes}
+	}
+	if err := r.insert(ctx, tx, `ledger_tiles (organization_id, level, idx, hashes)`, tiles, ` ON CONFLICT (organization_id, level, idx) DO UPDATE SET hashes = excluded.hashes`); err != nil {
+		return fmt.Errorf("insert ledger tiles: %w", err)
 	}
 	return nil
 }
@@ -134,8 +192,8 @@ func (r *Rows) Ledger(ctx context.Context, org canon.UUID) (*store.Ledger, error
 }
 
 // Unnoted implements store.Store.
-func (r *Rows) Unnoted(ctx context.Context, limit int) ([]store.Ledger, error) {
-	return collect(ctx, r, Every, scanLedger, `SELECT `+ledgerColumns+` FROM ledgers WHERE size > noted ORDER BY organization_id LIMIT $1`, limit)
+func (r *Rows) Unnoted(ctx context.Context, after canon.UUID, limit int) ([]store.Ledger, error) {
+	return collect(ctx, r, Every, scanLedger, `SELECT `+ledgerColumns+` FROM ledgers WHERE size > noted AND organization_id > $1 ORDER BY organization_id LIMIT $2`, after[:], limit)
 }
 
 // PutNote implements store.Store.

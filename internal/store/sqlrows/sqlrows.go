@@ -53,6 +53,9 @@ type Write struct {
 
 // Rows implements the methods of store.Store that engines share.
 type Rows struct {
+	// PerInsert bounds the rows that one statement of a fold writes.
+	PerInsert int
+
 	read  func(Scope) Reader
 	write func(context.Context, Write) error
 	fault func(error) error
@@ -64,7 +67,7 @@ type Rows struct {
 // driver's errors; text gives what callers wrote, such as labels, the type of
 // its columns.
 func New(read func(Scope) Reader, write func(context.Context, Write) error, fault func(error) error, text func(string) any) *Rows {
-	return &Rows{read: read, write: write, fault: fault, text: text}
+	return &Rows{read: read, write: write, fault: fault, text: text, PerInsert: maxRows}
 }
 
 // DecisionColumns are what ScanDecision scans.

@@ -30,7 +30,7 @@ func fold(t *testing.T, s store.Store, number, from uint64, decisions ...store.D
 	b := store.CommitBatch{Batch: store.Batch{Instance: digest(202), Number: number, Signed: []byte{1}}, Decisions: decisions, Wallets: make([]*store.Wallet, len(decisions))}
 	_, err := s.Commit(t.Context(), []store.CommitBatch{b})
 	must(t, err)
-	rows, err := s.Unfolded(t.Context(), 10)
+	rows, err := s.Unfolded(t.Context(), 0, 10)
 	must(t, err)
 	byOrg := map[canon.UUID]*store.Growth{}
 	for _, d := range decisions {

@@ -3,11 +3,13 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
+	"github.com/sigilkeys/sigil/receipt"
 )
 
 // growth adds the decisions to a ledger, with a tile that says how many.
@@ -59,7 +61,7 @@ func ledgers(t *testing.T, e Engine) {
 
 func unfolded(t *testing.T, s store.Store, want int) []int64 {
 	t.Helper()
-	rows, err := s.Unfolded(t.Context(), 10)
+	rows, err := s.Unfolded(t.Context(), 0, 10)
 	must(t, err)
 	if len(rows) != want {
 		t.Fatalf("%v are in no ledger, want %d", rows, want)
@@ -104,19 +106,78 @@ func checkLedger(t *testing.T, s store.Store, one, two canon.UUID) {
 
 func notes(t *testing.T, s store.Store, one, two canon.UUID) {
 	t.Helper()
-	if list, err := s.Unnoted(t.Context(), 10); err != nil || len(list) != 2 || list[0].Size != 5 {
+	if list, err := s.Unnoted(t.Context(), canon.UUID{}, 10); err != nil || len(list) != 2 || list[0].Size != 5 {
 		t.Fatalf("%+v %v", list, err)
+	}
+	if list, err := s.Unnoted(t.Context(), one, 10); err != nil || len(list) != 1 || list[0].Organization != two {
+		t.Fatalf("after the first: %+v %v", list, err)
 	}
 	must(t, s.PutNote(t.Context(), one, 4, "four"))
 	must(t, s.PutNote(t.Context(), one, 3, "three")) // older
 	must(t, s.PutNote(t.Context(), one, 9, "nine"))  // of leaves that aren't there
 	must(t, s.PutNote(t.Context(), two, 1, "one"))
-	if list, err := s.Unnoted(t.Context(), 10); err != nil || len(list) != 1 || list[0].Note != "four" || list[0].Noted != 4 {
+	if list, err := s.Unnoted(t.Context(), canon.UUID{}, 10); err != nil || len(list) != 1 || list[0].Note != "four" || list[0].Noted != 4 {
 		t.Fatalf("%+v %v", list, err)
 	}
 	must(t, s.PutNote(t.Context(), one, 5, "five"))
-	if list, err := s.Unnoted(t.Context(), 10); err != nil || len(list) != 0 {
+	if list, err := s.Unnoted(t.Context(), canon.UUID{}, 10); err != nil || len(list) != 0 {
 		t.Fatalf("%+v %v", list, err)
+	}
+}
+
+// partialFolds: a batch stays on the list while one of its decisions waits, and
+// gives the others neither twice to a ledger nor to a trail.
+func partialFolds(t *testing.T, e Engine) {
+	s := e.Open(t)
+	one, two := organization(t, s, 1), organization(t, s, 2)
+	made := []store.Decision{decided(t, one.ID, 10, 1, id(50), receipt.KindSign, true), decided(t, two.ID, 11, 3, id(51), receipt.KindSign, true), decided(t, one.ID, 12, 1, id(50), receipt.KindSign, true)}
+	b := store.CommitBatch{Batch: store.Batch{Instance: digest(202), Number: 1, Signed: []byte{1}}, Decisions: made, Wallets: make([]*store.Wallet, len(made))}
+	_, err := s.Commit(t.Context(), []store.CommitBatch{b, batch(one.ID, 2, 3)})
+	must(t, err)
+	rows := unfolded(t, s, 2)
+	left := func(want ...canon.UUID) {
+		t.Helper()
+		decisions, err := s.DecisionsOf(t.Context(), rows[0])
+		must(t, err)
+		var got []canon.UUID
+		for i := range decisions {
+			got = append(got, decisions[i].ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v wait, want %v", got, want)
+		}
+	}
+	trail := func(org canon.UUID, want int) {
+		t.Helper()
+		list, n, err := s.Events(t.Context(), org, store.EventFilter{Kind: store.EventSigned}, store.Page{Limit: 10})
+		if err != nil || n != want || len(list) != want {
+			t.Fatalf("%d events, %d counted, want %d: %v", len(list), n, want, err)
+		}
+	}
+	must(t, s.Fold(t.Context(), nil, []store.Growth{{Organization: two.ID, Receipts: []canon.UUID{made[1].ID}}}))
+	left(made[0].ID, made[2].ID)
+	trail(two.ID, 1)
+	trail(one.ID, 0)
+	if after, err := s.Unfolded(t.Context(), rows[0], 10); err != nil || !slices.Equal(after, rows[1:]) || len(unfolded(t, s, 2)) == 0 {
+		t.Fatal(after, err)
+	}
+	if err := s.Fold(t.Context(), nil, []store.Growth{{Organization: two.ID, From: 1, Receipts: []canon.UUID{made[1].ID}}}); !errors.Is(err, store.ErrExists) {
+		t.Error("a decision again:", err)
+	}
+	must(t, s.Fold(t.Context(), rows[:1], []store.Growth{{Organization: one.ID, Receipts: []canon.UUID{made[0].ID, made[2].ID}}}))
+	left()
+	trail(one.ID, 2)
+	trail(two.ID, 1)
+	// Tiles alone are mended; the ledger stays.
+	must(t, s.Fold(t.Context(), nil, []store.Growth{{Organization: one.ID, From: 2, Tiles: []store.Tile{{Hashes: []byte{7}}}}}))
+	if l, err := s.Ledger(t.Context(), one.ID); err != nil || l.Size != 2 {
+		t.Error(l, err)
+	}
+	if tile, err := s.Tile(t.Context(), one.ID, 0, 0); err != nil || !bytes.Equal(tile.Hashes, []byte{7}) {
+		t.Error(tile, err)
+	}
+	if err := s.Fold(t.Context(), rows[:1], nil); !errors.Is(err, store.ErrExists) {
+		t.Error("the batch again:", err)
 	}
 }
 
@@ -136,7 +197,7 @@ func racingFolds(t *testing.T, e Engine) {
 	for range 4 {
 		all.Go(func() {
 			for {
-				rows, err := s.Unfolded(t.Context(), 1)
+				rows, err := s.Unfolded(t.Context(), 0, 1)
 				if err != nil || len(rows) == 0 {
 					if err != nil {
 						t.Error(err)
@@ -151,6 +212,10 @@ func racingFolds(t *testing.T, e Engine) {
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if len(decisions) == 0 { // somebody else was faster
+					count(&lost)
+					continue
 				}
 				g := store.Growth{Organization: org, From: size, Receipts: []canon.UUID{decisions[0].ID}}
 				switch err := s.Fold(t.Context(), rows, []store.Growth{g}); {

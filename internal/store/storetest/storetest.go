@@ -32,7 +32,7 @@ func Run(t *testing.T, e Engine) {
 	for name, f := range map[string]func(*testing.T, Engine){
 		"Organizations": organizations, "Grants": grants, "Revocations": revocations, "Commit": commit,
 		"Conflicts": conflicts, "Concurrent": concurrent, "Crossed": crossed, "Atomic": atomic, "Tenants": tenants, "Evidence": evidence, "AnyText": anyText,
-		"Ledgers": ledgers, "RacingFolds": racingFolds, "Audit": audit, "FindWallets": findWallets, "ChangeWallets": changeWallets, "Answers": answers,
+		"Ledgers": ledgers, "RacingFolds": racingFolds, "PartialFolds": partialFolds, "Audit": audit, "FindWallets": findWallets, "ChangeWallets": changeWallets, "Answers": answers,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, e) })
 	}
