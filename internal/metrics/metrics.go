@@ -83,7 +83,7 @@ func (m *Metrics) Watch(from Sources) {
 			return 0
 		}
 	}
-	gauge("sigil_http_requests_in_work", "Requests of any kind in work.", count(from.Requests))
+	gauge("sigil_http_requests_in_work", "Requests of any kind in work or being read.", count(from.Requests))
 	gauge("sigil_decisions_in_flight", "Requests that wait for the TEE, are decided or wait for their commit.", count(from.InFlight))
 	gauge("sigil_decisions_uncommitted", "Decisions that wait for their commit.", count(from.Uncommitted))
 	gauge("sigil_challenges_waiting", "Challenges that wait to be attested.", count(from.Challenges))

@@ -55,8 +55,8 @@ func (s *Server) Serve(ctx context.Context, hs *http.Server, drain time.Duration
 // Draining says that the server is about to go away.
 func (s *Server) Draining() bool { return s.draining.Load() }
 
-// Requests returns how many requests are in work.
-func (s *Server) Requests() int { return int(s.inWork.Load()) }
+// Requests returns how many requests are in work or being read.
+func (s *Server) Requests() int { return int(s.inWork.Load() + s.reading.len()) }
 
 func (s *Server) notDraining() error {
 	if s.draining.Load() {

@@ -8,6 +8,16 @@ import (
 // AddressForTest returns the client address that a request is charged to.
 func (l *Limits) AddressForTest(r *http.Request) netip.Prefix { return l.address(r) }
 
+// LooseForTest lets one address take all places of those whose body is being
+// read: a canary. It returns the server.
+func (s *Server) LooseForTest() *Server {
+	s.reading.loose = true
+	return s
+}
+
+// ReadingForTest returns how many bodies are being read.
+func (s *Server) ReadingForTest() int { return int(s.reading.len()) }
+
 // RouteForTest is a row of the route table as the outside sees it.
 type RouteForTest struct {
 	Method, Path string

@@ -118,6 +118,15 @@ func (s *Server) charge(a auth, c *call, failed error) error {
 	return chargeOne(c.ctx, s.Limits.Address, s.Limits.address(c.Request), now, scopeAddress, "client address")
 }
 
+// charged is the refusal of a request that ends before anybody is identified:
+// it costs its address a token, too.
+func (s *Server) charged(a auth, c *call, refusal error) error {
+	if over := s.charge(a, c, refusal); over != nil {
+		return over
+	}
+	return refusal
+}
+
 func (s *Server) chargeKey(c *call, now time.Time) error {
 	if err := chargeOne(c.ctx, s.Limits.Key, c.key.KeyID, now, scopeKey, "key"); err != nil {
 		return err

@@ -246,6 +246,49 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
+// What is refused before anybody is identified costs its address a token.
+func TestEarlyRefusalsAreCharged(t *testing.T) {
+	rates := server.NoRates()
+	rates.Address = slow(2)
+	s := limitedStack(t, server.NewLimits(rates, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
+	for i, c := range []struct {
+		method, path, media, body string
+		code                      api.Code
+	}{
+		{"GET", "/v1/nowhere", "", "", api.CodeNotFound},
+		{"GET", "/v1//networks", "", "", api.CodeNotFound},
+		{"DELETE", "/v1/networks", "", "", api.CodeMethodNotAllowed},
+		{"GET", "/v1/networks?x=1", "", "", api.CodeInvalidArgument},
+		{"GET", "/v1/networks", "", "{}", api.CodeBodyTooLarge},
+		{"POST", "/v1/s2s/sign", "application/json", strings.Repeat(" ", server.MaxBody+1), api.CodeBodyTooLarge},
+		{"POST", "/v1/s2s/sign", "text/plain", "{}", api.CodeUnsupportedMediaType},
+	} {
+		from := fmt.Sprintf("192.0.2.%d", i)
+		request := func() *http.Request {
+			r, err := http.NewRequest(c.method, s.API.URL+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", c.media)
+			r.Header.Set("X-Forwarded-For", from)
+			return r
+		}
+		for n := range 2 {
+			if a := send(t, request()); a.code != c.code {
+				t.Errorf("%s %s, request %d: %+v, want %s", c.method, c.path, n, a, c.code)
+			}
+		}
+		if a := send(t, request()); a != (answer{429, api.CodeRateLimited, 1000}) {
+			t.Errorf("%s %s over the address's budget: %+v", c.method, c.path, a)
+		}
+		r := s.Request(s.token, "POST", "/v1/s2s/sign", s.sign)
+		r.Header.Set("X-Forwarded-For", from)
+		if a := send(t, r); a.status != 200 {
+			t.Errorf("a key from the same address: %+v", a)
+		}
+	}
+}
+
 // X-Forwarded-For counts as far as trusted proxies wrote it.
 func TestClientAddress(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}

@@ -41,8 +41,9 @@ type Args struct {
 	Now        func() time.Time
 	NewID      func() canon.UUID
 	Version    string
-	// MaxRequests bounds the requests in work, whatever they are for: each
-	// holds its body. 0: DefaultMaxRequests.
+	// MaxRequests bounds the requests in work, whatever they are for, and
+	// beside them those whose body is being read: each holds its body. 0:
+	// DefaultMaxRequests.
 	MaxRequests int
 	// Observe, if set, is told of every answered request.
 	Observe func(*Event)
@@ -54,7 +55,8 @@ type Args struct {
 	Tracer *tracing.Tracer
 }
 
-// DefaultMaxRequests holds 256 MiB of bodies at most.
+// DefaultMaxRequests holds 512 MiB of bodies at most: 256 MiB in work, and as
+// much that is being read.
 const DefaultMaxRequests = 4096
 
 // Server answers requests.
@@ -63,7 +65,8 @@ type Server struct {
 	mux   *http.ServeMux
 	paths *http.ServeMux // refuses what fits no route by its method, by its path
 
-	inWork   atomic.Int64 // requests
+	reading  *crowd
+	inWork   atomic.Int64 // requests that were read
 	draining atomic.Bool
 }
 
@@ -150,6 +153,7 @@ func New(a Args) *Server {
 	if s.MaxRequests == 0 {
 		s.MaxRequests = DefaultMaxRequests
 	}
+	s.reading = newCrowd(s.MaxRequests)
 	methods := map[string][]string{}
 	for _, r := range routes() {
 		methods[r.path] = append(methods[r.path], r.method)
@@ -188,22 +192,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) notFound() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.refuseRoute(w, refuse(api.CodeNotFound, "there is no such route"))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuseRoute(w, r, refuse(api.CodeNotFound, "there is no such route"))
 	})
 }
 
 func (s *Server) wrongMethod(allowed []string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, m := range allowed {
 			w.Header().Add("Allow", m)
 		}
-		s.refuseRoute(w, refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
+		s.refuseRoute(w, r, refuse(api.CodeMethodNotAllowed, "this route takes %v", allowed))
 	})
 }
 
-func (s *Server) refuseRoute(w http.ResponseWriter, err error) {
-	c, began := &call{id: s.NewID()}, s.Now()
+func (s *Server) refuseRoute(w http.ResponseWriter, r *http.Request, err error) {
+	c, began := &call{Request: r, ctx: r.Context(), id: s.NewID()}, s.Now()
+	err = s.charged(0, c, err)
 	status := s.fail(w, c.id, err)
 	s.observe(s.event(route{}, c, began, status, err), false)
 }
@@ -236,17 +241,17 @@ func (s *Server) handler(rt route) http.Handler {
 }
 
 func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
+	if err := c.readQuery(rt.query); err != nil {
+		return reply{}, s.charged(rt.auth, c, err)
+	}
+	if err := s.receive(rt, c, w); err != nil {
+		return reply{}, err
+	}
 	if n := s.inWork.Add(1); n > int64(s.MaxRequests) && rt.auth != authProbe {
 		s.inWork.Add(-1)
 		return reply{}, refuse(api.CodeOverloaded, "more than %d requests are in work", s.MaxRequests)
 	}
 	defer s.inWork.Add(-1)
-	if err := c.readQuery(rt.query); err != nil {
-		return reply{}, err
-	}
-	if err := c.read(rt.body, w); err != nil {
-		return reply{}, err
-	}
 	err := s.identify(rt.auth, c)
 	if over := s.charge(rt.auth, c, err); over != nil {
 		return reply{}, over
@@ -255,4 +260,22 @@ func (s *Server) run(rt route, c *call, w http.ResponseWriter) (reply, error) {
 		return reply{}, err
 	}
 	return rt.handle(s, c)
+}
+
+// receive reads the body, while there is a place for its address.
+func (s *Server) receive(rt route, c *call, w http.ResponseWriter) error {
+	if c.ContentLength != 0 && rt.auth != authProbe {
+		a := s.Limits.address(c.Request)
+		if err := s.reading.enter(a); err != nil {
+			if c.ProtoMajor == 1 {
+				w.Header().Set("Connection", "close") // else the reply waits for the body
+			}
+			return err
+		}
+		defer s.reading.leave(a)
+	}
+	if err := c.read(rt.body, w); err != nil {
+		return s.charged(rt.auth, c, err)
+	}
+	return nil
 }

@@ -39,6 +39,8 @@ func (s *Spec) Check(x *Exchange) error {
 	r, op := s.find(x.Request)
 	code := x.code()
 	switch {
+	case op == nil && x.Status == http.StatusTooManyRequests && (code == api.CodeRateLimited || x.Request.Method == http.MethodHead):
+		return s.unrouted[x.Status].check(x)
 	case r == nil && (x.Status != http.StatusNotFound || code != api.CodeNotFound && x.Request.Method != http.MethodHead):
 		return fmt.Errorf("the description has no such path, but the reply is %d %s", x.Status, code)
 	case r != nil && op == nil && x.Status != http.StatusMethodNotAllowed:

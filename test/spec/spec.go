@@ -113,7 +113,7 @@ func Parse(text string) (*Spec, error) {
 	}
 	// Where two paths match, the one without parameters is meant.
 	slices.SortFunc(s.routes, func(a, b *route) int { return len(a.names) - len(b.names) })
-	for status, name := range map[int]string{http.StatusNotFound: "NotFound", http.StatusMethodNotAllowed: "MethodNotAllowed"} {
+	for status, name := range map[int]string{http.StatusNotFound: "NotFound", http.StatusMethodNotAllowed: "MethodNotAllowed", http.StatusTooManyRequests: "TooManyRequests"} {
 		if s.unrouted[status], err = b.reply("", &response{Ref: "#/components/responses/" + name}); err != nil {
 			return nil, err
 		}
