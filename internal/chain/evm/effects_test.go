@@ -66,6 +66,36 @@ func TestEffects(t *testing.T) {
 	}
 }
 
+// TestUnequalListsAreOpaque: two identifiers and one amount, encoded as well as
+// can be. The canary is the same with two amounts.
+func TestUnequalListsAreOpaque(t *testing.T) {
+	word := func(v ...byte) (out string) {
+		for _, b := range v {
+			out += strings.Repeat("\x00", 31) + string([]byte{b})
+		}
+		return out
+	}
+	call := func(amounts ...byte) []chain.Action {
+		f := fields(2)
+		head := word(1, 2, 5*32) + strings.Repeat("\x00", 30) + "\x01\x00" + strings.Repeat("\x00", 30) + string([]byte{1, byte(32 * (len(amounts) + 1))})
+		f[6] = str("")
+		f[7] = str("\x2e\xb2\xc2\xd6" + head + word(2, 7, 8) + word(byte(len(amounts))) + word(amounts...) + word(0))
+		p, err := transaction(on(1), typed(2, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Intent.Effects.Actions
+	}
+	if got := call(3, 4); len(got) != 2 || got[1].TokenID != "8" || got[1].Amount != "4" {
+		t.Fatalf("canary: %+v", got)
+	}
+	for _, amounts := range [][]byte{{3}, {3, 4, 5}, {}} {
+		if got := call(amounts...); len(got) != 1 || got[0].Kind != chain.ActionOpaque {
+			t.Errorf("%d amounts: %+v", len(amounts), got)
+		}
+	}
+}
+
 // TestCallsHaveOneEncoding changes every byte of a known call's arguments:
 // whatever is still understood moves something else than before.
 func TestCallsHaveOneEncoding(t *testing.T) {

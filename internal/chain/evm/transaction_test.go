@@ -261,6 +261,10 @@ func TestTransactionBounds(t *testing.T) {
 	if _, err := transaction(on(1), typed(0, big)); err != nil {
 		t.Errorf("large: %v", err)
 	}
+	big[5] = str(strings.Repeat("\x01", chain.MaxTransaction))
+	if _, err := transaction(on(1), typed(0, big)); code(err) != chain.CodeInvalid {
+		t.Errorf("too large: %v", err)
+	}
 }
 
 // TestOfficialTransactions takes the transactions of ethereum/tests apart:
