@@ -1,6 +1,8 @@
 package attack
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
@@ -28,20 +32,7 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 	whole := s.NewKey(s.owner, nil)
 	star := s.NewKey(s.owner, func(g *authority.Grant) { g.Policy.Methods = []string{"*"} })
 	messages := s.NewKey(s.owner, func(g *authority.Grant) { g.Policy.Methods = []string{"signMessage"} })
-	ask := func(token *authority.Token, body string) string {
-		out, err := s.straight(t, token, workload.PathSign, body)
-		if err != nil {
-			return code(err)
-		}
-		l, err := receipt.DecodeLeaf(out.Item().Leaf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signed := out.Item().ResultKind != teelink.ResultNone; signed != (l.Decision == receipt.Allow) || l.Method != "signTransaction" || l.IntentDigest == [32]byte{} {
-			t.Errorf("%s: %+v", body, l)
-		}
-		return l.Reason
-	}
+	ask := func(token *authority.Token, body string) string { return s.askTransaction(t, token, body) }
 	if got := ask(whole, body("base", transferOnBase)); got != receipt.ReasonAllowed {
 		t.Fatal("canary: a transfer under a grant that names the method:", got)
 	}
@@ -53,7 +44,7 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 		"messages alone":   {messages, body("base", transferOnBase), "policy_method"},
 		"another network":  {whole, body("ethereum", transferOnBase), "transaction_other_network"},
 		"its test network": {whole, body("base-sepolia", transferOnBase), "transaction_other_network"},
-		"no transactions":  {whole, body("solana", transferOnBase), "unsupported_payload"},
+		"another family":   {whole, body("solana", transferOnBase), "transaction_invalid"},
 		"continued":        {whole, body("base", transferOnBase+"00"), "transaction_invalid"},
 		"cut":              {whole, body("base", transferOnBase[:len(transferOnBase)-2]), "transaction_invalid"},
 		"a digest":         {whole, body("base", "0x"+strings.Repeat("ab", 32)), "transaction_invalid"},
@@ -90,5 +81,74 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 	}
 	if denied["opaque"] < 10 || denied["deploy"] == 0 || denied["delegate"] == 0 {
 		t.Errorf("denied %v", denied)
+	}
+}
+
+// askTransaction hands a request straight to the workload and returns the
+// reason of its decision, or the code of its refusal. A denial tells what was
+// decoded, and signs nothing.
+func (s *scene) askTransaction(t *testing.T, token *authority.Token, body string) string {
+	t.Helper()
+	out, err := s.straight(t, token, workload.PathSign, body)
+	if err != nil {
+		return code(err)
+	}
+	l, err := receipt.DecodeLeaf(out.Item().Leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signed := out.Item().ResultKind != teelink.ResultNone; signed != (l.Decision == receipt.Allow) || l.Method != "signTransaction" || l.IntentDigest == [32]byte{} {
+		t.Errorf("%s: %+v", body, l)
+	}
+	return l.Reason
+}
+
+// TestSolanaTransactionsAreDecidedInTheTEE hands the workload every recorded
+// instruction with the wallet as its signer: it signs those that it
+// understands, and none that names an account of a lookup table, gives the
+// wallet's address away or isn't understood.
+func TestSolanaTransactionsAreDecidedInTheTEE(t *testing.T) {
+	s := newScene(t, stack.Options{})
+	whole := s.NewKey(s.owner, nil)
+	own, err := solana.DecodeBase58(s.one.Addresses["solana"], 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../../internal/chain/solana/testdata/instructions.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Name        string        `json:"name"`
+		Transaction []byte        `json:"transaction"`
+		Effects     chain.Effects `json:"effects"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	recorded := []byte("me" + strings.Repeat(".", 30)) // who signs there
+	decided := map[string]int{}
+	for _, e := range list {
+		want := receipt.ReasonAllowed
+		kind := "understood"
+		if a, unruled := e.Effects.Unruled(); unruled {
+			want, kind = "transaction_opaque", a.Kind
+		}
+		text := base64.StdEncoding.EncodeToString(bytes.ReplaceAll(e.Transaction, recorded, own))
+		if got := s.askTransaction(t, whole, fmt.Sprintf(`{"wallet_id":%q,"network":"solana","transaction":%q}`, s.one.ID, text)); got != want {
+			t.Errorf("%s: %q, want %q", e.Name, got, want)
+		}
+		decided[kind]++
+	}
+	if decided["understood"] < 60 || decided[chain.ActionOpaque] < 20 || decided[chain.ActionUnresolved] < 50 || decided[chain.ActionDelegate] < 2 {
+		t.Errorf("decided %v", decided)
+	}
+	for name, bad := range map[string][]byte{
+		"another signs": list[0].Transaction, "cut": bytes.ReplaceAll(list[0].Transaction, recorded, own)[:100],
+		"continued": append(bytes.ReplaceAll(list[0].Transaction, recorded, own), 0),
+	} {
+		if got := s.askTransaction(t, whole, fmt.Sprintf(`{"wallet_id":%q,"network":"solana","transaction":%q}`, s.one.ID, base64.StdEncoding.EncodeToString(bad))); got != "transaction_invalid" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
