@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -40,6 +41,7 @@ func (f *fault) taken() bool { hit := f.hit; *f = fault{}; return hit }
 type faultyStore struct {
 	store.Store
 	fault
+	slow int // how many decisions a fold has no time for
 }
 
 func run[T any](f *fault, call string, do func() (T, error)) (T, error) {
@@ -64,6 +66,13 @@ func (s *faultyStore) DecisionsOf(ctx context.Context, batch int64) ([]store.Dec
 }
 
 func (s *faultyStore) Fold(ctx context.Context, batches []int64, ledgers []store.Growth) error {
+	n := 0
+	for i := range ledgers {
+		n += len(ledgers[i].Receipts)
+	}
+	if s.slow > 0 && n >= s.slow {
+		return fmt.Errorf("timeout: %w", context.DeadlineExceeded)
+	}
 	_, err := run(&s.fault, "fold", func() (struct{}, error) { return struct{}{}, s.Store.Fold(ctx, batches, ledgers) })
 	return err
 }

@@ -49,6 +49,9 @@ type tileID struct {
 	index uint64
 }
 
+// errTiles says that stored tiles lack hashes of the ledger.
+var errTiles = errors.New("the ledger's stored tiles are damaged")
+
 // NewTree returns the tree of an organisation's ledger. It keeps what it has
 // read and ctx: make one for each use.
 func NewTree(ctx context.Context, rows Rows, org canon.UUID) *Tree {
@@ -80,7 +83,7 @@ func (t *Tree) hash(x int64) (tlog.Hash, error) {
 	want.W = len(tile.Hashes) / tlog.HashSize // as much as there is
 	h, err := tlog.HashFromTile(want, tile.Hashes, x)
 	if err != nil {
-		return tlog.Hash{}, fmt.Errorf("ledger tile %d/%d: %w", want.L, want.N, err)
+		return tlog.Hash{}, fmt.Errorf("%w: %d/%d: %w", errTiles, want.L, want.N, err)
 	}
 	return h, nil
 }
@@ -90,6 +93,9 @@ func (t *Tree) tile(id tileID) (*store.Tile, error) {
 		return tile, nil
 	}
 	tile, err := t.rows.Tile(t.ctx, t.org, id.level, id.index)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %d/%d: %w", errTiles, id.level, id.index, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger tile %d/%d: %w", id.level, id.index, err)
 	}
@@ -125,7 +131,8 @@ func (t *Tree) newTile(id tlog.Tile) (*store.Tile, error) {
 	out := &store.Tile{Level: id.L, Index: uint64(id.N), Hashes: make([]byte, 0, id.W*tlog.HashSize)}
 	old, err := t.tile(tileID{id.L, uint64(id.N)})
 	if err == nil {
-		out.Hashes = append(out.Hashes, old.Hashes...)
+		// Whole hashes alone, and no more than belong there.
+		out.Hashes = append(out.Hashes, old.Hashes[:min(len(old.Hashes)/tlog.HashSize, id.W)*tlog.HashSize]...)
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}

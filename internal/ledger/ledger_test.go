@@ -21,6 +21,7 @@ import (
 // world is a real store with organisations whose state keys a signer holds.
 type world struct {
 	t      *testing.T
+	dir    string
 	store  *faultyStore
 	signer *signer
 	seq    *ledger.Sequencer
@@ -30,26 +31,33 @@ type world struct {
 
 func newWorld(t *testing.T, orgs ...byte) *world {
 	t.Helper()
-	db, err := sqlitestore.Open(t.Context(), t.TempDir())
+	dir := t.TempDir()
+	db, err := sqlitestore.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	w := &world{t: t, store: &faultyStore{Store: db}, signer: &signer{heads: map[[32]byte]*receipt.Checkpoint{}}, leaves: map[byte][][]byte{}}
+	w := &world{t: t, dir: dir, store: &faultyStore{Store: db}, signer: &signer{heads: map[[32]byte]*receipt.Checkpoint{}}, leaves: map[byte][][]byte{}}
 	w.seq = &ledger.Sequencer{Store: w.store, Signer: w.signer, Log: slog.New(slog.DiscardHandler)}
 	for _, o := range orgs {
-		cert := &receipt.StateCertificate{Organization: org(o), StateKey: public(o), Release: "r", Created: 1}
-		signed, err := cert.Sign(key(o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		record := &receipt.StateRecord{Certificate: signed, TEEShare: []byte{1}, ProviderShare: []byte{1}}
-		row := &store.Organization{ID: org(o), Genesis: []byte{o}, Digest: [32]byte{o}, State: record.Encode(), Created: time.Unix(1, 0)}
-		if err := db.CreateOrganization(t.Context(), row); err != nil {
-			t.Fatal(err)
-		}
+		w.add(org(o))
 	}
 	return w
+}
+
+// add makes an organisation, whose first byte names its key.
+func (w *world) add(id canon.UUID) {
+	w.t.Helper()
+	cert := &receipt.StateCertificate{Organization: id, StateKey: public(id[0]), Release: "r", Created: 1}
+	signed, err := cert.Sign(key(id[0]))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	record := &receipt.StateRecord{Certificate: signed, TEEShare: []byte{1}, ProviderShare: []byte{1}}
+	row := &store.Organization{ID: id, Genesis: id[:], Digest: [32]byte(append(id[:], make([]byte, 16)...)), State: record.Encode(), Created: time.Unix(1, 0)}
+	if err := w.store.CreateOrganization(w.t.Context(), row); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func org(b byte) canon.UUID { return canon.UUID{b, 15: 1} }
@@ -243,6 +251,9 @@ type signer struct {
 	fault
 	heads map[[32]byte]*receipt.Checkpoint
 	asked int
+	// refuse is the first byte of organisations for whom it refuses, and hang of
+	// those for whom it gives no answer.
+	refuse, hang byte
 }
 
 func (s *signer) Checkpoint(_ context.Context, state []byte, in *teelink.Checkpoint) (string, error) {
@@ -262,6 +273,12 @@ func (s *signer) sign(state []byte, in *teelink.Checkpoint) (string, error) {
 	cert, err := receipt.StateCertificateOf(state)
 	if err != nil {
 		return "", err
+	}
+	switch cert.Organization[0] {
+	case s.refuse:
+		return "", &teelink.RemoteError{Code: "release_not_accepted", Message: "refused"}
+	case s.hang:
+		return "", context.DeadlineExceeded
 	}
 	priv := key(cert.Organization[0])
 	previous := &receipt.Checkpoint{Origin: receipt.LedgerOrigin(cert.Organization), Root: (&receipt.Frontier{}).Root()}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +33,13 @@ type Sequencer struct {
 	Interval time.Duration
 
 	clean atomic.Int64 // when all was signed: unix nanoseconds of a round's begin
+
+	folds             // what rounds of folding remember
+	gaveUp canon.UUID // the ledger at which the last round gave up signing
+
+	// Canaries of tests: it lets what is wrong with one ledger stop all, looks at
+	// the first ledgers alone, tries as much as before after a timeout.
+	frail, short, stubborn bool
 }
 
 // Lag returns how long ago all decisions of the time were in signed ledgers:
@@ -43,10 +49,12 @@ func (s *Sequencer) Lag(now time.Time) time.Duration {
 	return max(0, now.Sub(time.Unix(0, s.clean.Load())))
 }
 
-// Bounds of one round.
+// Bounds of a round's steps.
 const (
-	maxBatches = 256
-	maxLedgers = 256
+	maxBatches   = 256  // that are listed at once
+	maxDecisions = 4096 // of one fold
+	maxLedgers   = 256  // that are listed at once
+	maxSaid      = 8    // ledgers of which a round's error speaks
 	// signTimeout bounds one ledger's dialogue with the workload.
 	signTimeout = 15 * time.Second
 )
@@ -61,7 +69,7 @@ func (s *Sequencer) Run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var said string
-	var began time.Time
+	var saidAt, began time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -77,101 +85,89 @@ func (s *Sequencer) Run(ctx context.Context) {
 		case err == nil && said != "":
 			s.Log.Info("ledgers are signed again")
 			said = ""
-		case err != nil && err.Error() != said:
-			said = err.Error() // once, for as long as it stays the same
+		case err != nil && err.Error() != said && (said == "" || began.Sub(saidAt) > time.Minute):
+			said, saidAt = err.Error(), began // once, for as long as it stays the same
 			s.Log.Warn("ledgers fall behind; nothing is lost, and it is tried again", "error", err)
 		}
 	}
 }
 
 // Round folds what waits and has the heads signed. What is wrong with one
-// ledger doesn't keep the others from theirs.
+// ledger doesn't keep the others from theirs. One round runs at a time.
 func (s *Sequencer) Round(ctx context.Context) error {
+	return errors.Join(s.foldAll(ctx), s.signAll(ctx))
+}
+
+// signAll has heads signed, from the ledger on after that at which the last
+// round gave up, so that no ledger is always behind the same one.
+func (s *Sequencer) signAll(ctx context.Context) error {
+	start := s.gaveUp
+	s.gaveUp = canon.UUID{}
+	failed, err := s.signFrom(ctx, start)
+	if err == nil && !start.IsZero() {
+		failed, err = s.signFrom(ctx, canon.UUID{})
+	}
+	return errors.Join(failed, err)
+}
+
+// signFrom signs for all organisations after one. What is wrong with ledgers
+// comes back first; the second error is why it gave up.
+func (s *Sequencer) signFrom(ctx context.Context, after canon.UUID) (failed, err error) {
+	var list []error
 	for {
-		n, err := s.fold(ctx)
-		switch {
-		case errors.Is(err, store.ErrExists):
-			continue // another control plane was faster: look again
-		case err != nil:
-			return fmt.Errorf("fold: %w", err)
+		ledgers, err := s.Store.Unnoted(ctx, after, maxLedgers)
+		if err != nil {
+			return errors.Join(list...), fmt.Errorf("find ledgers to sign: %w", err)
 		}
-		if n < maxBatches {
-			break
+		for i := range ledgers {
+			l := &ledgers[i]
+			after = l.Organization
+			err := s.signOrMend(ctx, l)
+			if err == nil {
+				continue
+			}
+			err = fmt.Errorf("checkpoint of organisation %s: %w", l.Organization, err)
+			if errors.Is(err, errNoWorkload) || s.frail || s.down(ctx) {
+				if !s.frail {
+					s.gaveUp = after // the others would only wait for it too
+				}
+				return errors.Join(list...), err
+			}
+			if len(list) < maxSaid {
+				list = append(list, err)
+			}
+		}
+		if len(ledgers) < maxLedgers || s.short {
+			return errors.Join(list...), nil
 		}
 	}
-	ledgers, err := s.Store.Unnoted(ctx, canon.UUID{}, maxLedgers)
-	if err != nil {
-		return fmt.Errorf("find ledgers to sign: %w", err)
-	}
-	var failed []error
-	for i := range ledgers {
-		err := s.sign(ctx, &ledgers[i])
-		if err == nil {
-			continue
-		}
-		failed = append(failed, fmt.Errorf("checkpoint of organisation %s: %w", ledgers[i].Organization, err))
-		var refused *teelink.RemoteError
-		if !errors.Is(err, ErrForked) && !errors.As(err, &refused) {
-			break // no workload, or no database: the others would only wait for it too
-		}
-	}
-	return errors.Join(failed...)
 }
 
-// fold takes the oldest waiting batches into the ledgers, and returns how many.
-func (s *Sequencer) fold(ctx context.Context) (int, error) {
-	rows, err := s.Store.Unfolded(ctx, 0, maxBatches)
-	if err != nil || len(rows) == 0 {
-		return 0, err
+// down reports whether the database is what is wrong, not a row in it.
+func (s *Sequencer) down(ctx context.Context) bool { return s.Store.Ready(ctx) != nil }
+
+// signOrMend signs, and where that can't be, once more over mended tiles.
+func (s *Sequencer) signOrMend(ctx context.Context, l *store.Ledger) error {
+	err := s.sign(ctx, l)
+	if err == nil || errors.Is(err, errNoWorkload) || s.frail {
+		return err
 	}
-	byOrg := map[canon.UUID][]store.Decision{}
-	for _, row := range rows {
-		decisions, err := s.decisionsOf(ctx, row)
-		if err != nil {
-			return 0, err
-		}
-		for _, d := range decisions {
-			byOrg[d.Organization] = append(byOrg[d.Organization], d)
-		}
+	_, mended, e := s.tree(ctx, l)
+	if errors.Is(err, errTiles) && len(mended) == 0 {
+		_, mended, e = s.mend(ctx, l) // so long that tree didn't look
 	}
-	var ledgers []store.Growth
-	for org, decisions := range byOrg {
-		g, err := s.grow(ctx, org, decisions)
-		if err != nil {
-			return 0, err
-		}
-		ledgers = append(ledgers, *g)
+	if e != nil || len(mended) == 0 {
+		return err
 	}
-	// In one order everywhere, so that two folds don't wait for each other.
-	slices.SortFunc(ledgers, func(a, b store.Growth) int { return slices.Compare(a.Organization[:], b.Organization[:]) })
-	return len(rows), s.Store.Fold(ctx, rows, ledgers)
+	if e := s.Store.Fold(ctx, nil, []store.Growth{{Organization: l.Organization, From: l.Size, Tiles: mended}}); e != nil {
+		return errors.Join(err, e)
+	}
+	return s.sign(ctx, l)
 }
 
-func (s *Sequencer) grow(ctx context.Context, org canon.UUID, decisions []store.Decision) (*store.Growth, error) {
-	g := &store.Growth{Organization: org}
-	tree := NewTree(ctx, s.Store, org)
-	switch l, err := s.Store.Ledger(ctx, org); {
-	case err == nil:
-		g.From = l.Size
-		agrees, err := s.agrees(ctx, tree, l)
-		if err != nil {
-			return nil, err
-		}
-		if !agrees {
-			tree = NewTree(ctx, s.Store, org)
-		}
-	case !errors.Is(err, store.ErrNotFound):
-		return nil, err
-	}
-	leaves := make([][32]byte, len(decisions))
-	for i := range decisions {
-		g.Receipts = append(g.Receipts, decisions[i].ID)
-		leaves[i] = receipt.LeafHash(decisions[i].Leaf)
-	}
-	var err error
-	g.Tiles, err = tree.grow(g.From, leaves)
-	return g, err
-}
+// errNoWorkload says that a workload gave no answer, of which no ledger is the
+// cause.
+var errNoWorkload = errors.New("no workload answers")
 
 // ErrForked says that the workload has signed a head that isn't one of the
 // stored ledger: the database was restored or altered, or the workload serves
@@ -239,8 +235,12 @@ func (s *Sequencer) ask(ctx context.Context, org *store.Organization, l *store.L
 		}
 	}
 	note, err := s.Signer.Checkpoint(ctx, org.State, in)
-	if err != nil {
+	var refused *teelink.RemoteError
+	switch {
+	case errors.As(err, &refused):
 		return nil, "", err
+	case err != nil:
+		return nil, "", fmt.Errorf("%w: %w", errNoWorkload, err)
 	}
 	c, err := receipt.OpenCheckpoint(note, receipt.LedgerOrigin(l.Organization), key)
 	return c, note, err
