@@ -6,6 +6,12 @@ func Unreserved[K comparable](l *Leased[K]) *Leased[K] {
 	return l
 }
 
+// Trusting is Leased that isn't low where it doesn't know: a canary.
+func Trusting[K comparable](l *Leased[K]) *Leased[K] {
+	l.trusting = true
+	return l
+}
+
 // LeaseLife is how long tokens may be held.
 const LeaseLife = leaseLife
 

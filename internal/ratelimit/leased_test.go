@@ -270,8 +270,8 @@ func TestSharedBudgetCrowd(t *testing.T) {
 		if passed != 300 {
 			t.Errorf("%d passed, want all but what others might hold: 300", passed)
 		}
-		if !l.Low("a", time.Now()) || l.Low("b", time.Now()) {
-			t.Error("low where it isn't, or not where it is")
+		if !l.Low("a", time.Now()) {
+			t.Error("not low")
 		}
 		l.Give("a", time.Now())
 		if wait := take(t, l); wait != 0 {
@@ -279,6 +279,64 @@ func TestSharedBudgetCrowd(t *testing.T) {
 		}
 		if wait := take(t, l); wait <= 0 || wait > 21*time.Second {
 			t.Errorf("none left: wait %v", wait)
+		}
+		settle()
+	})
+}
+
+// strangers has somebody who isn't verified come to two replicas whenever a
+// lease has ended, where Low lets him, and returns how many of half the burst
+// are left for whoever is.
+func strangers(t *testing.T, edit func(*ratelimit.Leased[string]) *ratelimit.Leased[string]) (forged, left int) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		rate := ratelimit.Rate{PerSecond: 1, Burst: 1600}
+		a, b := edit(s.replica(rate, 1)), edit(s.replica(rate, 2))
+		for range 40 {
+			for _, l := range []*ratelimit.Leased[string]{a, b} {
+				if !l.Low("a", time.Now()) && take(t, l) == 0 {
+					forged++
+				}
+			}
+			time.Sleep(ratelimit.LeaseLife + time.Second)
+		}
+		for range rate.Burst / 2 {
+			if take(t, a) == 0 {
+				left++
+			}
+		}
+		settle()
+	})
+	return forged, left
+}
+
+// A stranger can't have blocks taken that nobody uses.
+func TestStrangersTakeNoBlocks(t *testing.T) {
+	same := func(l *ratelimit.Leased[string]) *ratelimit.Leased[string] { return l }
+	if forged, left := strangers(t, same); forged != 0 || left != 800 {
+		t.Errorf("%d passed unverified, and %d of 800 are left", forged, left)
+	}
+	// Canary.
+	if forged, left := strangers(t, ratelimit.Trusting); forged == 0 || left > 400 {
+		t.Errorf("unknown is enough: %d passed unverified, and %d of 800 are left", forged, left)
+	}
+}
+
+// Once verified callers hold a block, the others needn't be verified while half
+// of the burst is left, and from then on must.
+func TestLeasedLow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, passed := newShelf().replica(ratelimit.Rate{PerSecond: 0.001, Burst: 320}, 1), 0
+		if !l.Low("a", time.Now()) {
+			t.Error("not low, before anything is known")
+		}
+		for take(t, l); !l.Low("a", time.Now()); passed++ {
+			if take(t, l) != 0 {
+				t.Fatal("empty before it is low")
+			}
+		}
+		if passed < 100 || passed > 160 {
+			t.Errorf("low after %d of 320", passed)
 		}
 		settle()
 	})

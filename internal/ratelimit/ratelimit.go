@@ -75,7 +75,8 @@ type Lease[K comparable] interface {
 	Take(ctx context.Context, k K, now time.Time) (wait time.Duration, err error)
 	// Give puts a token back that was taken and not used.
 	Give(k K, now time.Time)
-	// Low reports whether less than half of the burst is left.
+	// Low reports whether less than half of the burst is left, or how much is
+	// isn't known: only callers who are verified may take of it then.
 	Low(k K, now time.Time) bool
 }
 
