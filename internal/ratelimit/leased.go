@@ -44,6 +44,7 @@ type lease struct {
 	until  time.Time // tokens are void from then on
 	dry    time.Time // there are none before
 	low    bool
+	debt   int64 // tokens that were used and have to come first
 
 	most    int64         // tokens that may be kept
 	waiting int64         // callers
@@ -126,7 +127,7 @@ func (l *Leased[K]) ask(k K, h *lease, now time.Time) {
 	if !h.good(now) {
 		h.tokens = 0
 	}
-	w := wish{who: l.who, now: h.waiting, later: max(0, h.most-h.tokens)}
+	w := wish{who: l.who, now: h.waiting + h.debt, later: max(0, h.most-h.tokens)}
 	go func() {
 		// Whoever asked may go; the answer is for all who wait.
 		ctx, cancel := context.WithTimeout(context.Background(), askTime)
@@ -167,6 +168,7 @@ func (h *lease) got(t terms, w wish, g grant, asked time.Time) {
 		h.tokens = 0 // those that it held before
 	}
 	h.tokens += g.tokens
+	h.pay()
 	switch {
 	case g.tokens == 0 && !g.holds:
 		h.dry = asked.Add(g.wait)
@@ -174,6 +176,13 @@ func (h *lease) got(t terms, w wish, g grant, asked time.Time) {
 		h.dry = asked.Add(max(g.wait, time.Duration(t.step*t.block/2)))
 	}
 	h.keep()
+}
+
+// pay takes what is owed from what there is.
+func (h *lease) pay() {
+	paid := min(h.debt, h.tokens)
+	h.debt -= paid
+	h.tokens -= paid
 }
 
 // keep drops what may not be held once nobody waits for it.
@@ -199,6 +208,24 @@ func (l *Leased[K]) Give(k K, now time.Time) {
 	}
 }
 
+// Owe implements Lease. What this process doesn't hold it asks for.
+func (l *Leased[K]) Owe(k K, n int, now time.Time) {
+	if l.off || l.terms.step == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.find(k, now)
+	if !h.good(now) && h.waiting == 0 {
+		h.tokens = 0
+	}
+	h.debt += int64(n)
+	h.pay()
+	if h.debt > 0 && h.asking == nil && !now.Before(h.dry) {
+		l.ask(k, h, now)
+	}
+}
+
 // Low implements Lease, as of the last block. Where no block is held it is true:
 // whoever comes then has one taken from the shared budget, most of which is void
 // when the lease ends, so a stranger who came now and then would drain it.
@@ -212,7 +239,7 @@ func (l *Leased[K]) Low(k K, now time.Time) bool {
 	if !ok || !now.Before(h.until) {
 		return !l.trusting
 	}
-	return h.low
+	return h.low || h.debt > 0
 }
 
 // find returns the lease of k. One for which there is no room is forgotten

@@ -322,6 +322,36 @@ func TestStrangersTakeNoBlocks(t *testing.T) {
 	}
 }
 
+// What one replica lets through as a batch's items, all of them wait for.
+func TestSharedBudgetOwed(t *testing.T) {
+	for _, burst := range []int{8, 320} { // token by token, and in blocks
+		synctest.Test(t, func(t *testing.T) {
+			s, began := newShelf(), time.Now()
+			rate := ratelimit.Rate{PerSecond: 1, Burst: burst}
+			a, b := s.replica(rate, 1), s.replica(rate, 2)
+			passed := 1 + 3*burst
+			take(t, a)
+			a.Owe("a", 3*burst, time.Now())
+			if !a.Low("a", time.Now()) {
+				t.Error("not low")
+			}
+			for time.Since(began) < time.Duration(6*burst)*time.Second {
+				settle()
+				for _, l := range []*ratelimit.Leased[string]{a, b} {
+					for take(t, l) == 0 {
+						passed++
+					}
+				}
+			}
+			// The other replica doesn't wait for more than the account has.
+			if most := 7*burst + burst; passed > most || passed < 5*burst {
+				t.Errorf("burst %d: %d passed, at most %d may", burst, passed, most)
+			}
+			settle()
+		})
+	}
+}
+
 // Once verified callers hold a block, the others needn't be verified while half
 // of the burst is left, and from then on must.
 func TestLeasedLow(t *testing.T) {

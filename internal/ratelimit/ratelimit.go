@@ -75,6 +75,9 @@ type Lease[K comparable] interface {
 	Take(ctx context.Context, k K, now time.Time) (wait time.Duration, err error)
 	// Give puts a token back that was taken and not used.
 	Give(k K, now time.Time)
+	// Owe takes n tokens, those that aren't there as well: nobody gets one until
+	// they have come.
+	Owe(k K, n int, now time.Time)
 	// Low reports whether less than half of the burst is left, or how much is
 	// isn't known: only callers who are verified may take of it then.
 	Low(k K, now time.Time) bool
@@ -154,6 +157,18 @@ func (b *Buckets[K]) Give(k K, now time.Time) {
 	} else {
 		b.shared -= b.step
 	}
+}
+
+// Owe implements Lease.
+func (b *Buckets[K]) Owe(k K, n int, now time.Time) {
+	if b.off || b.step == 0 {
+		return
+	}
+	t := now.UnixNano()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, own := b.find(k, t)
+	b.put(k, max(at, t)+int64(n)*b.step, own)
 }
 
 // Low implements Lease.

@@ -121,6 +121,26 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// What is owed has to come before the next token does.
+func TestOwe(t *testing.T) {
+	b := ratelimit.NewBuckets[int](ratelimit.Rate{PerSecond: 1, Burst: 10}, 4)
+	b.Take(0, start)
+	b.Owe(0, 99, start)
+	if wait := b.Take(0, start); wait != 91*time.Second {
+		t.Errorf("with 90 owed: wait %v", wait)
+	}
+	if !b.Low(0, start) {
+		t.Error("not low")
+	}
+	if wait := b.Take(0, start.Add(91*time.Second)); wait != 0 {
+		t.Errorf("after the wait: %v", wait)
+	}
+	off := ratelimit.NewBuckets[int](ratelimit.Rate{Off: true}, 4)
+	if off.Owe(0, 99, start); off.Take(0, start) != 0 {
+		t.Error("no limit, and yet owed")
+	}
+}
+
 func TestLow(t *testing.T) {
 	b := ratelimit.NewBuckets[int](ratelimit.Rate{PerSecond: 1, Burst: 10}, 4)
 	taken := 0

@@ -50,7 +50,8 @@ func (s *Server) createWallets(c *call) (reply, error) {
 // is in its place of the reply; only what is wrong with the request as a whole
 // is an error of the whole.
 func (s *Server) inItems(c *call, b batch) (reply, error) {
-	if err := c.verifySignature(); err != nil {
+	// The clock is left to the TEE, since what comes late may have been decided.
+	if err := c.verifySignature(time.Unix(c.proof.Created, 0)); err != nil {
 		return reply{}, err
 	}
 	var body batchBody
@@ -65,6 +66,7 @@ func (s *Server) inItems(c *call, b batch) (reply, error) {
 	if n == 0 || n > b.most {
 		return reply{}, refuse(api.CodeInvalidArgument, "%d items, 1 to %d allowed", n, b.most)
 	}
+	s.chargeItems(c, n)
 	out := api.Batch{Items: make([]api.BatchItem, n)}
 	errs := make([]error, n)
 	next := make(chan int)
@@ -88,15 +90,14 @@ func (s *Server) inItems(c *call, b batch) (reply, error) {
 }
 
 // verifySignature does for the whole, and early, what the TEE does for each
-// item: a stranger's body must not become a thousand frames. The clock is left
-// to the TEE, since what comes late may have been decided.
-func (c *call) verifySignature() error {
+// item: a stranger's body must not become a thousand frames.
+func (c *call) verifySignature(now time.Time) error {
 	if c.proof.Auth != teelink.AuthSignature {
 		return nil
 	}
 	r := &authority.Request{Method: c.proof.Method, Path: c.proof.Path, Query: c.proof.Query, Body: c.body, Created: c.proof.Created,
 		ID: c.proof.RequestID, IdempotencyKey: c.proof.IdempotencyKey, KeyID: c.key.KeyID}
-	_, err := r.Verify(c.key.VerifiedGrant.Credential, c.proof.Proof, time.Unix(r.Created, 0))
+	_, err := r.Verify(c.key.VerifiedGrant.Credential, c.proof.Proof, now)
 	return asError(err)
 }
 

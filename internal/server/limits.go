@@ -138,6 +138,19 @@ func (s *Server) chargeKey(c *call, now time.Time) error {
 	return err
 }
 
+// chargeItems charges a batch, which was let in by one token, for the rest of
+// its items, too: its key and organisation wait longer for the next. A request
+// whose time has passed is somebody's repetition, and his address's.
+func (s *Server) chargeItems(c *call, n int) {
+	now := s.Now()
+	if c.verifySignature(now) != nil {
+		s.Limits.Address.Owe(s.Limits.address(c.Request), n-1, now)
+		return
+	}
+	s.Limits.Key.Owe(c.key.KeyID, n-1, now)
+	s.Limits.Organization.Owe(c.key.OrganizationID, n-1, now)
+}
+
 func chargeOne[K comparable](ctx context.Context, l ratelimit.Lease[K], k K, now time.Time, sc scope, whose string) error {
 	switch wait, err := l.Take(ctx, k, now); {
 	case err != nil:

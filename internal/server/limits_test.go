@@ -153,6 +153,46 @@ func TestKeyAndOrganizationLimits(t *testing.T) {
 	}
 }
 
+// A batch costs its key and organisation a token for each item: it is let in by
+// one, and what comes after it waits for the rest.
+func TestBatchesAreChargedByItem(t *testing.T) {
+	for name, c := range map[string]struct{ key, org ratelimit.Rate }{
+		"key":          {ratelimit.Rate{PerSecond: 0.1, Burst: 6}, ratelimit.Rate{Off: true}},
+		"organization": {ratelimit.Rate{Off: true}, ratelimit.Rate{PerSecond: 0.1, Burst: 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rates := server.NoRates()
+			rates.Key, rates.Organization = c.key, c.org
+			s := limitedStack(t, server.NewLimits(rates, nil)) // a wallet: 1 of 6
+			batch := func(items int) *http.Request {
+				return s.Request(s.token, "POST", signBatch, `{"items":[`+strings.Repeat(s.sign+",", items-1)+s.sign+`]}`)
+			}
+			if a := send(t, batch(4)); a.status != 200 {
+				t.Fatalf("four items: %+v", a)
+			}
+			late := batch(20)
+			if a := send(t, batch(11)); a.status != 200 { // the last token, and ten that are owed
+				t.Fatalf("eleven items: %+v", a)
+			}
+			if a := s.signWith(t, s.token); a != (answer{429, api.CodeRateLimited, 110}) {
+				t.Errorf("after the batches: %+v", a)
+			}
+			s.move(110 * time.Second)
+			if a := s.signWith(t, s.token); a.status != 200 {
+				t.Errorf("after Retry-After: %+v", a)
+			}
+			s.move(4 * time.Minute)
+			// Whoever has an old batch can send it again, and nobody owes that.
+			send(t, late)
+			for i := range 5 {
+				if a := s.signWith(t, s.token); a.status != 200 {
+					t.Errorf("request %d after a stranger's repetition: %+v", i, a)
+				}
+			}
+		})
+	}
+}
+
 // forged is a request that names the key and isn't signed by it.
 func (s *limitStack) forged(t *testing.T) *http.Request {
 	t.Helper()
