@@ -27,8 +27,11 @@ func (a *app) databaseCommand() *cobra.Command {
 	c := a.group("database", "Prepare a PostgreSQL database for the control plane",
 		`Prepares a PostgreSQL database for the control plane. An administrator makes the
 roles once; at each release the owner migrates, and 'sigil serve' then runs as a
-role that can add rows but not change or delete them. The embedded database of
-'sigil serve --data' needs none of this.`)
+role that adds rows, and can't change or delete documents, wallets' records,
+decisions or evidence. What it may change is for people, can be derived again, or
+waits for something: labels of wallets, ledgers' heads, counts, limits and the like,
+see docs/OPERATIONS.md. The embedded database of 'sigil serve --data' needs none
+of this.`)
 	c.AddCommand(a.databaseRolesCommand(), a.databaseMigrateCommand())
 	return c
 }

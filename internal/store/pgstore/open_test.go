@@ -63,7 +63,7 @@ func TestDSN(t *testing.T) {
 func TestOnOneServer(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"deadlock_timeout=20ms"}})
 	for name, f := range map[string]func(*testing.T, *pgtest.Server){
-		"Migrations": migrations, "LeastPrivilege": leastPrivilege, "Replicas": replicas, "Cuts": cuts,
+		"Migrations": migrations, "LeastPrivilege": leastPrivilege, "Documented": documented, "Replicas": replicas, "Cuts": cuts,
 		"Deadlock": deadlock, "Budgets": budgets, "SecondFence": secondFence, "EveryTable": everyTable, "ScopesEnd": scopesEnd, "ScopeOfOthers": scopeOfOthers,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, server) })

@@ -5,9 +5,9 @@
 // flushed, and replicated where a standby is synchronous, before it is
 // acknowledged; a server that doesn't flush is refused. A connection lost
 // during COMMIT leaves the outcome unknown: the store looks it up before it
-// answers, see retry. Trust: none (package store). The role can add rows and
-// mark a grant as revoked; it can't change or delete what was stored, but for
-// the ledgers' heads and tiles, which follow from it.
+// answers, see retry. Trust: none (package store). The role can add rows; it
+// can't change or delete what was stored, but for the tables and columns that
+// mayUpdate, mayAlter and mayDelete list, which are nobody's evidence.
 //
 // Organisations: row security is a second fence behind the conditions of the
 // queries. Each statement sees the rows of whom it names, see sqlrows.Scope,

@@ -4,10 +4,13 @@
 --   sigil database roles | psql -d sigil
 --
 -- sigil_owner owns the tables and runs `sigil database migrate`, nothing else.
--- sigil_app is what `sigil serve` runs as: it reads and adds rows, and marks a
--- grant as revoked. It can't change or delete what was stored, and sees rows of
--- the organisation alone that its transaction names. Passwords,
--- certificates or memberships (GRANT sigil_app TO …) are yours to add.
+-- sigil_app is what `sigil serve` runs as: it reads and adds rows, and can't
+-- change or delete documents, wallets' records, decisions or evidence. It marks
+-- grants as revoked, labels and archives wallets, and keeps ledgers' heads and
+-- tiles, counts, limits, repeated answers and what waits to be done;
+-- docs/OPERATIONS.md has the list. It sees rows of the organisation alone that
+-- its transaction names. Passwords, certificates or memberships (GRANT
+-- sigil_app TO …) are yours to add.
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sigil_owner') THEN
