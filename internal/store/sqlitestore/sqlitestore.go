@@ -64,6 +64,9 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, path string) error {
+	if err := keep(path); err != nil {
+		return err
+	}
 	var err error
 	if s.w, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=synchronous(FULL)", "_pragma=journal_mode(WAL)", "_pragma=foreign_keys(ON)")); err != nil {
 		return fmt.Errorf("open database: %w", err)
@@ -86,6 +89,27 @@ func (s *Store) open(ctx context.Context, path string) error {
 	}
 	all := sqlrows.Unscoped{SQL: read} // one fence: the conditions of the queries
 	s.Rows = sqlrows.New(func(sqlrows.Scope) sqlrows.Reader { return all }, s.write, mapError, func(text string) any { return text })
+	return nil
+}
+
+// keep makes the database's files their owner's alone, whoever made the folder.
+// SQLite gives those that it makes beside the database the mode of it.
+func keep(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	for _, name := range with(path) {
+		if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		if err := os.Chmod(name, 0o600); err != nil {
+			return fmt.Errorf("keep the database from others: %w", err)
+		}
+	}
 	return nil
 }
 

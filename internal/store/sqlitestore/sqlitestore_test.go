@@ -2,6 +2,8 @@ package sqlitestore_test
 
 import (
 	"database/sql"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,6 +64,45 @@ func TestFolderIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dir)
+}
+
+// The files are their owner's alone, in a folder that isn't, and with files that
+// an earlier release made.
+func TestFilesAreTheirOwners(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	look := func() {
+		s := open(t, dir)
+		if err := s.PutEvidence(t.Context(), &store.Evidence{Statement: []byte("s")}); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, sqlitestore.FileName+"*"))
+		if err != nil || len(files) != 3 {
+			t.Fatalf("%v %v", files, err)
+		}
+		for _, f := range files {
+			if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v %v", f, info.Mode(), err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	for _, name := range []string{sqlitestore.FileName, sqlitestore.FileName + "-wal"} {
+		path := filepath.Join(dir, name)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err == nil {
+			err = errors.Join(f.Close(), os.Chmod(path, 0o644))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
 }
 
 // A database that a newer program made is left alone.
