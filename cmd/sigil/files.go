@@ -33,9 +33,13 @@ func create(path string, content []byte) error {
 }
 
 // absent refuses paths at which something lies, before anything is done whose
-// result would have no place. "" is the path of nothing to be written.
+// result would have no place. "" is the path of nothing to be written, and "-",
+// which elsewhere is standard output, is none.
 func absent(paths ...string) error {
 	for _, p := range paths {
+		if p == "-" {
+			return usagef("standard output has the summary; write ./- for a file of this name", "- is no file to write to")
+		}
 		if _, err := os.Lstat(p); err == nil {
 			return withHint(fmt.Errorf("%s exists", p), "files are never overwritten; choose another name or move it away")
 		} else if !errors.Is(err, fs.ErrNotExist) {

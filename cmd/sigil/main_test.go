@@ -168,7 +168,7 @@ func TestUsageErrors(t *testing.T) {
 		"sign --wallet x --network base --transaction-file f --transaction 0x02", "sign --wallet x --network base --transaction=",
 		"key create", "key create --name x --out f", "key create --name x --print --wallets * --networks * --expires yesterday",
 		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve", "serve --tee a:1 --accept f", "serve --tee a:1 --accept f --data d --database-file f", "database", "database migrate",
-		"wallet list", "attestation", "verify receipt", "org show",
+		"wallet list", "attestation", "verify receipt", "org show", "audit export --out -", "audit checkpoint --out -", "backup --data d --out -",
 		"proxy --listen 0.0.0.0:1", "proxy --listen example.com:1", "proxy --listen [::]:1",
 		"verify attestation", "verify attestation a b", "verify attestation f --accept a --genesis g", "verify attestation f --accept a --tee-project p",
 	} {
@@ -178,6 +178,10 @@ func TestUsageErrors(t *testing.T) {
 		}
 		if out.Len() > 0 || !strings.HasPrefix(errOut.String(), "sigil: ") {
 			t.Errorf("%q: out %q, err %q", line, out, errOut)
+		}
+		a, _, errOut = testApp(nil)
+		if code := run(context.Background(), a, append([]string{"--json"}, strings.Fields(line)...)); code != exitUsage || !strings.Contains(errOut.String(), `"code":"usage"`) {
+			t.Errorf("%q as JSON: exit %d, %s", line, code, errOut)
 		}
 	}
 }

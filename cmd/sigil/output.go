@@ -123,6 +123,9 @@ type errorOutput struct {
 func (a *app) printError(err error, exit int) {
 	o := describe(err)
 	o.Exit = exit
+	if exit == exitUsage { // cobra's errors have no type
+		o.Code = "usage"
+	}
 	if a.json {
 		_ = writeJSON(a.errOut, map[string]any{"error": o}, "")
 		return
