@@ -370,7 +370,9 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 		return nil, err
 	}
 	if !w.Archived.IsZero() {
-		return nil, refuse(api.CodeWalletArchived, "the wallet %s is archived; take it back from the archive to sign with it", id)
+		if err := s.archived(ctx, call, id); err != nil {
+			return nil, err
+		}
 	}
 	publicKey, has := w.PublicKeys[n.Curve.String()]
 	if !has {
@@ -412,6 +414,18 @@ func assemble(out *api.Signature, n *chain.Network, p *chain.Payload) error {
 		return err
 	}
 	out.SignedTransaction, out.TransactionHash = signed.Text, signed.ID
+	return nil
+}
+
+// archived refuses to sign with an archived wallet what wasn't decided before:
+// a repeated request gets the answer that it got.
+func (s *Server) archived(ctx context.Context, call *signing.Call, wallet canon.UUID) error {
+	switch before, err := s.Signing.Decided(ctx, call); {
+	case err != nil:
+		return err
+	case !before:
+		return refuse(api.CodeWalletArchived, "the wallet %s is archived; take it back from the archive to sign with it", wallet)
+	}
 	return nil
 }
 

@@ -60,6 +60,49 @@ func TestLabelAndArchive(t *testing.T) {
 	}
 }
 
+// What was signed before a wallet was archived is answered as it was, and
+// nothing else is signed on the strength of it.
+func TestArchivedWalletRepeats(t *testing.T) {
+	s := newScene(t)
+	body := func(message string) string {
+		return fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":%q}`, s.wallet.ID, message)
+	}
+	items := func(messages ...string) string {
+		var all []string
+		for _, m := range messages {
+			all = append(all, body(m))
+		}
+		return `{"items":[` + strings.Join(all, ",") + `]}`
+	}
+	const sign = "/v1/s2s/sign"
+	first := s.keyed(t, s.token, sign, "S", body("hi"))
+	again := s.Request(s.token, "POST", sign, body("unkeyed"))
+	var before, after, unkeyed api.Signature
+	var batch api.Batch
+	s.Do(first, 200, &before)
+	s.Do(again, 200, &unkeyed)
+	s.Do(s.keyed(t, s.token, signBatch, "B", items("one")), 200, &batch)
+	one := string(batch.Items[0].Data)
+	s.Do(s.Request(s.token, "PATCH", "/v1/s2s/wallets/"+s.wallet.ID, `{"archived":true}`), 200, nil)
+
+	s.Do(s.keyed(t, s.token, sign, "S", body("hi")), 200, &after)
+	if after.Signature != before.Signature || after.Receipt.ID != before.Receipt.ID {
+		t.Errorf("under the same key: %+v, before %+v", after, before)
+	}
+	again.Body, _ = again.GetBody()
+	if s.Do(again, 200, &after); after.Receipt.ID != unkeyed.Receipt.ID {
+		t.Errorf("the very same request: %+v, before %+v", after, unkeyed)
+	}
+	s.Do(s.keyed(t, s.token, signBatch, "B", items("one", "two")), 200, &batch)
+	if outline(&batch) != "200, 409 wallet_archived" || string(batch.Items[0].Data) != one {
+		t.Errorf("a batch with one more item: %s", outline(&batch))
+	}
+	s.refused(t, "another body under the key", s.keyed(t, s.token, sign, "S", body("ho")), api.CodeIdempotencyConflict)
+	s.refused(t, "another key", s.keyed(t, s.token, sign, "T", body("hi")), api.CodeWalletArchived)
+	s.refused(t, "no key", s.Request(s.token, "POST", sign, body("hi")), api.CodeWalletArchived)
+	s.refused(t, "another caller's key", s.keyed(t, s.NewKey(s.owner, nil), sign, "S", body("hi")), api.CodeWalletArchived)
+}
+
 func (s *scene) find(query string) []api.Wallet {
 	var list api.List[api.Wallet]
 	s.Do(s.Request(s.token, "GET", "/v1/s2s/wallets"+query, ""), 200, &list)

@@ -46,6 +46,23 @@ func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
 	return s.stored(ctx, d)
 }
 
+// Decided says whether the request was decided before, or another under its
+// Idempotency-Key. If it was, nothing new comes of it: Decide returns the
+// answer that stands, or that it was another request's.
+func (s *Service) Decided(ctx context.Context, c *Call) (bool, error) {
+	_, err := s.store.DecisionByRequest(ctx, c.Key.KeyID, c.requestID())
+	if errors.Is(err, store.ErrNotFound) && c.Request.IdempotencyKey != "" {
+		_, err = s.store.DecisionByIdempotency(ctx, c.Key.KeyID, c.idempotency())
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, unavailable(err)
+	}
+	return true, nil
+}
+
 func (c *Call) request() *authority.Request {
 	r := &c.Request
 	return &authority.Request{Method: r.Method, Path: r.Path, Query: r.Query, Body: r.Body, Created: r.Created,
