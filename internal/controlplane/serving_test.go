@@ -151,17 +151,21 @@ func fetch(t *testing.T, url string) (int, string) {
 func TestMetrics(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.Metrics = ports.Reserve(t)
-	cfg.Rates.Address.Off, cfg.Rates.Address.PerSecond, cfg.Rates.Address.Burst = false, 0.001, 2
+	cfg.Rates.Address.Off, cfg.Rates.Address.PerSecond, cfg.Rates.Address.Burst = false, 0.001, 4
 	addr, stop := start(t, cfg)
+	for _, path := range []string{"/v1/planted-path", "/metrics"} {
+		if status, _ := fetch(t, "http://"+addr+path); status != 404 {
+			t.Errorf("the API serves %s: %d", path, status)
+		}
+	}
 	for range 3 {
 		fetch(t, "http://"+addr+"/v1/networks")
 	}
-	fetch(t, "http://"+addr+"/v1/planted-path")
 	_, text := fetch(t, "http://"+cfg.Metrics+"/metrics")
 	for _, want := range []string{
 		`sigil_http_requests_total{method="GET",route="/v1/networks",status="200"} 2`,
 		`sigil_http_requests_total{method="GET",route="/v1/networks",status="429"} 1`,
-		`sigil_http_requests_total{method="other",route="other",status="404"} 1`,
+		`sigil_http_requests_total{method="other",route="other",status="404"} 2`,
 		`sigil_http_request_duration_seconds_count{method="GET",route="/v1/networks"} 3`,
 		`sigil_rate_limited_total{scope="address"} 1`,
 		`sigil_rate_limited_total{scope="key"} 0`,
@@ -177,9 +181,6 @@ func TestMetrics(t *testing.T) {
 		t.Error("a path is in a label")
 	}
 	documented(t, text)
-	if status, _ := fetch(t, "http://"+addr+"/metrics"); status != 404 {
-		t.Errorf("the API serves /metrics: %d", status)
-	}
 	if status, _ := fetch(t, "http://"+cfg.Metrics+"/debug/pprof/"); status != 404 {
 		t.Errorf("the metrics' address serves more: %d", status)
 	}
