@@ -32,8 +32,8 @@ binds at the others within 5 seconds.`,
 		Example: `  sigil serve --data /var/lib/sigil --listen 127.0.0.1:8420 --tee 10.0.0.2:7420 --accept tee.json
   sigil serve --database-file app.dsn --tee 10.0.0.2:7420 --accept tee.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if (len(cfg.TEEAddresses) == 0) == (cfg.TEEFile == "") || accept == "" {
-				return usagef("`sigil serve --help` has an example", "--tee (or --tee-file) and --accept are needed")
+			if err := checkServe(&cfg, accept); err != nil {
+				return err
 			}
 			place, err := a.where("sigil serve", cfg.DataDir, databaseFile)
 			if err != nil {

@@ -18,6 +18,20 @@ func limitFlags(f *pflag.FlagSet, cfg *controlplane.Config) {
 	f.Var((*prefixesValue)(&cfg.Proxies), "trust-proxy", "network of load balancers whose X-Forwarded-For is believed; may be repeated")
 }
 
+// checkServe refuses flags that are missing, and numbers that mean nothing.
+func checkServe(cfg *controlplane.Config, accept string) error {
+	if (len(cfg.TEEAddresses) == 0) == (cfg.TEEFile == "") || accept == "" {
+		return usagef("`sigil serve --help` has an example", "--tee (or --tee-file) and --accept are needed")
+	}
+	if cfg.MaxInFlight < 1 {
+		return usagef("`sigil serve --help` lists the flags", "--max-in-flight %d lets no request in", cfg.MaxInFlight)
+	}
+	if cfg.Drain < 0 {
+		return usagef("`sigil serve --help` lists the flags", "--drain %v is negative", cfg.Drain)
+	}
+	return nil
+}
+
 // rateValue is a rate as a flag.
 type rateValue ratelimit.Rate
 

@@ -69,6 +69,8 @@ func (c *Config) check() error {
 		return errors.New("the reference values of the TEE workload are needed: without them nobody knows whom requests go to")
 	case c.MaxInFlight < 1:
 		return errors.New("at least one request must be allowed to be in work")
+	case c.Drain < 0:
+		return errors.New("the time to drain is negative")
 	case c.Rates == server.Rates{}:
 		return errors.New("the rates that callers may ask at are needed")
 	case c.Log == nil:

@@ -48,6 +48,7 @@ func TestConfigIsRefused(t *testing.T) {
 		"TEEs twice":   func(c *controlplane.Config) { c.TEEFile = "/nowhere" },
 		"no rates":     func(c *controlplane.Config) { c.Rates = server.Rates{} },
 		"no queue":     func(c *controlplane.Config) { c.MaxInFlight = 0 },
+		"drain":        func(c *controlplane.Config) { c.Drain = -1 },
 		"no log":       func(c *controlplane.Config) { c.Log = nil },
 		"bad address":  func(c *controlplane.Config) { c.Listen = "nowhere:port" },
 	} {

@@ -10,10 +10,14 @@ import (
 )
 
 // admitAddress refuses a caller outside the networks that the key's grant
-// lists. It is the host's word: the workload sees no addresses.
+// lists. It is the host's word: the workload sees no addresses. One whose
+// address isn't known is in no network, the proxy's neither.
 func (s *Server) admitAddress(c *call) error {
 	a, ok := s.callerAddress(c)
-	if !ok || !c.key.AllowsIP(a) {
+	if !ok && !c.key.AllowsIP(netip.Addr{}) {
+		return refuse(api.CodeAddressNotAllowed, "the key's grant lists networks, and the caller's address isn't known: a trusted proxy must write X-Forwarded-For")
+	}
+	if ok && !c.key.AllowsIP(a) {
 		return refuse(api.CodeAddressNotAllowed, "the key's grant doesn't list the network of %s", a)
 	}
 	return nil
@@ -50,6 +54,7 @@ func clientAddress(r *http.Request, proxies []netip.Prefix) (a netip.Addr, ok bo
 	}
 	a = peer.Addr().Unmap().WithZone("")
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	ok = !trusted(proxies, a)
 	for trusted(proxies, a) && len(hops) > 0 {
 		last := strings.TrimSpace(hops[len(hops)-1])
 		hops = hops[:len(hops)-1]
@@ -60,9 +65,9 @@ func clientAddress(r *http.Request, proxies []netip.Prefix) (a netip.Addr, ok bo
 		if err != nil {
 			return a, false
 		}
-		a = next.Unmap().WithZone("")
+		a, ok = next.Unmap().WithZone(""), true
 	}
-	return a, true
+	return a, ok
 }
 
 func trusted(proxies []netip.Prefix, a netip.Addr) bool {

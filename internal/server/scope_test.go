@@ -72,7 +72,10 @@ func TestAllowedAddresses(t *testing.T) {
 			"written before the proxy's": {elsewhere, "192.0.2.7, 198.51.100.1", false},
 			"through two proxies":        {elsewhere, "192.0.2.7, 10.1.2.3", true},
 			"said wrongly":               {loopback, "localhost", false},
-			"nothing said":               {loopback, "", true},
+			"nothing said":               {loopback, "", false},
+			"nothing but commas":         {loopback, ",, ,", false},
+			"nothing said, any":          {nil, "", true},
+			"said wrongly, any":          {nil, "localhost", true},
 		},
 	} {
 		opt := stack.Options{}
