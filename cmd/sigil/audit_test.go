@@ -23,6 +23,7 @@ import (
 type auditScene struct {
 	t    *testing.T
 	dir  string
+	data string // folder of the service's database
 	org  *client.OwnedOrganization
 	c    *client.Client
 	base []string // flags of every command that asks the service
@@ -31,12 +32,13 @@ type auditScene struct {
 
 func newAuditScene(t *testing.T) *auditScene {
 	t.Helper()
-	st := stack.Start(t, stack.Options{Ledger: true})
+	data := t.TempDir()
+	st := stack.Start(t, stack.Options{Ledger: true, DataDir: data})
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	check(t, err)
 	admin, err := client.NewAdmin(client.AdminConfig{BaseURL: st.API.URL, Keys: []ed25519.PrivateKey{key}})
 	check(t, err)
-	s := &auditScene{t: t, dir: t.TempDir()}
+	s := &auditScene{t: t, dir: t.TempDir(), data: data}
 	s.org, err = admin.CreateOrganization(t.Context(), client.NewOrganization{Name: "Acme", Quorum: 1, TEEs: []client.TEE{st.TEEReference()},
 		Admins: []client.AdminKey{{Name: "root", PublicKey: hex.EncodeToString(key[32:])}}})
 	check(t, err)

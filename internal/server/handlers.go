@@ -451,7 +451,7 @@ func (s *Server) getReceipt(c *call) (reply, error) {
 func (s *Server) showReceipt(c *call, d *store.Decision, proof *receipt.Receipt) (reply, error) {
 	leaf, batch, err := proof.Open()
 	if err != nil {
-		return reply{}, err
+		return reply{}, signing.Damaged(d)
 	}
 	e, err := s.findEvidence(c, batch.Statement)
 	if err != nil {

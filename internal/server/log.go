@@ -10,6 +10,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/ledger"
+	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/receipt"
 )
@@ -181,7 +182,7 @@ func (s *Server) entry(c *call, out *api.Entries, d *store.Decision, index uint6
 	}
 	batch, _, _, err := receipt.DecodeBatch(proof.Batch)
 	if err != nil {
-		return err
+		return signing.Damaged(d)
 	}
 	id := hexed(batch.Statement)
 	if _, has := out.Evidence[id]; !has {
@@ -193,7 +194,7 @@ func (s *Server) entry(c *call, out *api.Entries, d *store.Decision, index uint6
 	}
 	leaf, err := receipt.DecodeLeaf(d.Leaf)
 	if err != nil {
-		return err
+		return signing.Damaged(d)
 	}
 	grant := hexed(leaf.Grant)
 	if _, has := out.Grants[grant]; !has {

@@ -120,13 +120,18 @@ func (s *Service) stored(ctx context.Context, d *store.Decision) (*Outcome, erro
 	}
 	leaf, err := receipt.DecodeLeaf(d.Leaf)
 	if err != nil {
-		return nil, fmt.Errorf("stored leaf: %w", err)
+		return nil, Damaged(d)
 	}
 	batch, _, _, err := receipt.DecodeBatch(proof.Batch)
 	if err != nil {
-		return nil, fmt.Errorf("stored batch: %w", err)
+		return nil, Damaged(d)
 	}
 	return s.outcome(ctx, d, leaf, batch.Statement, proof)
+}
+
+// Damaged is the refusal of a decision that isn't stored as it was committed.
+func Damaged(d *store.Decision) error {
+	return refuse(api.CodeObjectInvalid, "the decision %s or its batch was altered in the database", d.ID)
 }
 
 // Receipt rebuilds the receipt of a committed decision.
@@ -135,8 +140,8 @@ func (s *Service) Receipt(ctx context.Context, d *store.Decision) (*receipt.Rece
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if d.Index >= len(b.Hashes) || b.Hashes[d.Index] != receipt.LeafHash(d.Leaf) {
-		return nil, errors.New("stored batch doesn't cover the stored leaf")
+	if d.Index < 0 || d.Index >= len(b.Hashes) || b.Hashes[d.Index] != receipt.LeafHash(d.Leaf) {
+		return nil, Damaged(d)
 	}
 	return &receipt.Receipt{Leaf: d.Leaf, Index: uint32(d.Index), Path: receipt.NewTreeOfHashes(b.Hashes).Path(d.Index), Batch: b.Signed}, nil
 }
