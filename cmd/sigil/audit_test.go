@@ -120,6 +120,9 @@ func TestAudit(t *testing.T) {
 	if code, _, errOut := s.run(append(s.base, "export", "--out", s.path("ledger.jsonl"))...); code == 0 || !strings.Contains(errOut, "exists") {
 		t.Error("overwrites:", errOut)
 	}
+	if code, _, errOut := s.run(append(s.base, "export", "--out", "-")...); code != exitUsage || !strings.Contains(errOut, "no file to write to") {
+		t.Error("a file of the name -:", code, errOut)
+	}
 	out = must("verify", s.path("ledger.jsonl"), "--genesis-digest", digestText(s.org.GenesisDigest), "--checkpoint", s.path("june.note"), "--checkpoint", s.path("july.note"))
 	if !strings.Contains(out, "the checkpoint of 7 entries") || !strings.Contains(out, "11 entries") {
 		t.Error(out)

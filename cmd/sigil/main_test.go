@@ -169,7 +169,7 @@ func TestUsageErrors(t *testing.T) {
 		"key create", "key create --name x --out f", "key create --name x --print --wallets * --networks * --expires yesterday",
 		"org create", "org create --name x --admin-key f --accept a --tee-project p", "key revoke", "serve", "serve --tee a:1 --accept f", "serve --tee a:1 --accept f --data d --database-file f",
 		"serve --tee a:1 --accept f --data d --max-in-flight 0", "serve --tee a:1 --accept f --data d --drain -5s", "database", "database migrate",
-		"wallet list", "attestation", "verify receipt", "org show", "audit export --out -", "audit checkpoint --out -", "backup --data d --out -",
+		"wallet list", "attestation", "verify receipt", "org show", "backup --data d --out -",
 		"proxy --listen 0.0.0.0:1", "proxy --listen example.com:1", "proxy --listen [::]:1",
 		"verify attestation", "verify attestation a b", "verify attestation f --accept a --genesis g", "verify attestation f --accept a --tee-project p",
 	} {
