@@ -161,16 +161,17 @@ func TestFailover(t *testing.T) {
 func TestFailoverLosesWithoutSynchronousReplication(t *testing.T) {
 	s := newScene(t, false, number(t, "SIGIL_TEST_SEED", 1))
 	var receivers []int
-	for _, n := range s.nodes {
-		for _, pid := range children(n.postmaster()) {
-			if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(cmdline), "walreceiver") {
-				receivers = append(receivers, pid)
+	s.await("two standbys that receive", func() bool {
+		receivers = nil
+		for _, n := range s.nodes {
+			for _, pid := range children(n.postmaster()) {
+				if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(cmdline), "walreceiver streaming") {
+					receivers = append(receivers, pid)
+				}
 			}
 		}
-	}
-	if len(receivers) != 2 {
-		t.Fatalf("%d standbys receive", len(receivers))
-	}
+		return len(receivers) == 2
+	})
 	for _, pid := range receivers {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
