@@ -39,7 +39,8 @@ type patchedRun struct {
 func newPatchedRun(t *testing.T) *patchedRun {
 	r := &patchedRun{}
 	r.link.t = t
-	r.scene = newScene(t, stack.Options{WrapHandler: r.face.wrap, WrapLink: r.link.open})
+	r.scene = newScene(t, stack.Options{WrapHandler: r.face.wrap, WrapLink: r.link.open,
+		Undescribed: func(string, ...any) {}}) // what it alters needn't be as the API's description has it
 	sign := func(wallet, message string) *client.SignResult {
 		res, err := r.client.Sign(t.Context(), client.SignRequest{WalletID: wallet, Network: "base", Message: message})
 		if err != nil {

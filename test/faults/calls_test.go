@@ -126,8 +126,6 @@ func (p storePlant) plan(c *cell) { p.faulty.plan(c.call, c.fault, c.flaw, 1) }
 
 func (p storePlant) restart() { p.s.Restart() }
 
-func (p storePlant) lingers() bool { return false }
-
 // draw returns where cells are drawn from, and how often.
 func draw(t *testing.T) (random *rand.Rand, rounds int) {
 	t.Helper()

@@ -49,7 +49,6 @@ type plant interface {
 	leave()                   // nobody waits for a slow call any more
 	heal() (hits int)         // ends the fault, when the calls that met it are done
 	restart()                 // starts the program anew whose call it is
-	lingers() bool            // a fault may be heard of for a moment after it is over
 }
 
 // run runs a cell on a scene that is well and returns how the faulty step ended,
@@ -60,7 +59,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 	d := c.op.make(s)
 	var before outcome
 	if d.first {
-		if before = s.told(ctx, d, p); !before.ok {
+		if before = s.told(ctx, d); !before.ok {
 			return "", []error{fmt.Errorf("before the fault: %s %s", before.code, before.body)}
 		}
 	}
@@ -87,7 +86,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 	if c.remedy == restart {
 		p.restart()
 	}
-	mended := s.told(ctx, d, p)
+	mended := s.told(ctx, d)
 	mended.judged(ctx)
 	if !mended.ok {
 		note(fmt.Errorf("after the remedy: %s %s", mended.code, mended.body))
@@ -98,7 +97,7 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 			note(same("after the remedy", earlier, &mended, d.differs))
 		}
 	}
-	again := s.told(ctx, d, p)
+	again := s.told(ctx, d)
 	again.judged(ctx)
 	note(same("once more", &mended, &again, d.differs))
 	if !again.ok {
@@ -113,18 +112,14 @@ func (s *scene) run(c *cell, p plant) (code string, errs []error) {
 }
 
 // told asks when the fault is over. As clients do, it asks again for as long as
-// it is told that this may help: that no workload is connected passes by itself,
-// and of a store's faults nothing else may be left.
-func (s *scene) told(ctx context.Context, d *deed, p plant) outcome {
+// it is told that this may help, a minute at most: that no workload is connected
+// passes by itself, and a slow disk may hold up any commit.
+func (s *scene) told(ctx context.Context, d *deed) outcome {
 	if !d.starts {
 		s.up()
 	}
 	out := d.ask(ctx)
-	passes := "503 "
-	if !p.lingers() {
-		passes = "503 tee_unavailable"
-	}
-	for end := time.Now().Add(time.Minute); strings.HasPrefix(out.code, passes) && time.Now().Before(end); out = d.ask(ctx) {
+	for end := time.Now().Add(time.Minute); strings.HasPrefix(out.code, "503 ") && time.Now().Before(end); out = d.ask(ctx) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return out

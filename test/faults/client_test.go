@@ -128,8 +128,6 @@ func (w *wire) life() int {
 	return w.lives
 }
 
-func (w *wire) lingers() bool { return false }
-
 // bySDK has the SDK send the request, and believe the answer or not.
 func (s *scene) bySDK(where string, want int, c call) *deed {
 	p := s.sdkRequest(where, c)

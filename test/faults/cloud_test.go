@@ -107,8 +107,6 @@ func (p *cloudPlant) restart() {
 	}
 }
 
-func (p *cloudPlant) lingers() bool { return true }
-
 func cloudCells(t *testing.T, e engine) {
 	random, rounds := draw(t)
 	began, results := time.Now(), &table{name: "cloud, " + e.name}

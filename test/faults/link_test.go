@@ -94,8 +94,6 @@ func (p *linkPlant) heal() int {
 
 func (p *linkPlant) restart() { p.s.Restart() }
 
-func (p *linkPlant) lingers() bool { return true }
-
 // replyTo is how an operation is answered, but for errors.
 func replyTo(op teelink.Op) teelink.Op {
 	if op == teelink.OpDecideItem {

@@ -153,7 +153,7 @@ func (s *scene) up() {
 type outcome struct {
 	code string // as the table has it
 	ok   bool
-	body []byte // of what went well
+	body []byte // of what went well, or the message of what did not
 
 	status int
 	raw    []byte                      // whole reply
@@ -170,7 +170,7 @@ func failed(err error) outcome {
 	case errors.Is(err, errCut):
 		return outcome{code: "cut"}
 	case errors.As(err, &refused):
-		return outcome{code: fmt.Sprintf("%d %s", refused.Status, refused.Code)}
+		return outcome{code: fmt.Sprintf("%d %s", refused.Status, refused.Code), body: []byte(refused.Message)}
 	case errors.As(err, &broken):
 		return outcome{code: "SDK " + string(broken.Code)}
 	}
@@ -198,7 +198,7 @@ func (s *scene) send(ctx context.Context, req *http.Request) outcome {
 		return failed(err)
 	}
 	if env.Error != nil {
-		return outcome{code: fmt.Sprintf("%d %s", res.StatusCode, env.Error.Code)}
+		return outcome{code: fmt.Sprintf("%d %s", res.StatusCode, env.Error.Code), body: []byte(env.Error.Message)}
 	}
 	out := outcome{code: fmt.Sprint(res.StatusCode), ok: true, body: env.Data, status: res.StatusCode, raw: raw}
 	var items api.Batch

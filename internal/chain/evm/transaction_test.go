@@ -272,12 +272,9 @@ func TestTransactionBounds(t *testing.T) {
 // the sender that the test names, and it assembles to the very bytes. What
 // isn't valid, or not in a replay-protected form, isn't taken.
 func TestOfficialTransactions(t *testing.T) {
-	names, err := filepath.Glob(shared + "official/ethereum-tests/TransactionTests/*/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if names == nil {
-		t.Skip("the official tests aren't there")
+	names, err := filepath.Glob("testdata/ethereum-tests/TransactionTests/*/*.json")
+	if err != nil || names == nil {
+		t.Fatal("no official tests: ", err)
 	}
 	ran := map[string]int{}
 	for _, name := range names {
