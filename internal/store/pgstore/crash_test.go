@@ -188,6 +188,12 @@ func TestStandbyIsGone(t *testing.T) {
 	deaf := openUnsafe(t, pgstore.Config{DSN: dsn}, pgstore.Unsafe{Deaf: true})
 	quorum("nobody")
 	cancelled := impatient(t, server)
+	// Commits wait once the checkpointer has heard of it, too.
+	until(t, "a commit that waits", func() bool {
+		before := cancelled()
+		server.Exec(pgtest.Superuser, `SELECT pg_logical_emit_message(true, 'sigil', '')`)
+		return cancelled() > before
+	})
 	for name, write := range map[string]func() error{
 		"Commit": func() error { _, err := hasty.Commit(t.Context(), []store.CommitBatch{s.batch(1)}); return err },
 		"PutEvidence": func() error {

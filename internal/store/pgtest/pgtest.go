@@ -204,6 +204,8 @@ func (s *Server) launch() {
 	if runtime.GOOS == "linux" {
 		// After a kill: flushing each file of the folder takes seconds.
 		args = append(args, "-c", "recovery_init_sync_method=syncfs")
+		// In its folder, not in /dev/shm, where those of a killed server stay.
+		args = append(args, "-c", "dynamic_shared_memory_type=mmap")
 	}
 	for _, setting := range s.opt.Settings {
 		args = append(args, "-c", setting)
