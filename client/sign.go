@@ -12,7 +12,6 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/receipt"
 )
 
@@ -183,7 +182,7 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 	if err != nil {
 		return nil, broken(CodeCertificate, err, "certified key")
 	}
-	signed, err := s.assemble(reply.Signature)
+	signed, err := s.net.Assemble(s.prepared, reply.Signature)
 	if err != nil {
 		return nil, broken(CodeSignature, err, "the signature doesn't fit the transaction")
 	}
@@ -210,24 +209,10 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 	}, nil
 }
 
-// assemble puts a verified signature into the transaction that was asked for;
-// of a message nothing is put together.
-func (s *signing) assemble(signature string) (*chain.Signed, error) {
-	if s.prepared.Assemble == nil {
-		return &chain.Signed{}, nil
-	}
-	raw, err := s.net.Codec.DecodeSignature(signature)
-	if err != nil {
-		return nil, err
-	}
-	return s.prepared.Assemble(raw)
-}
-
+// method is the policy's name for what was asked for.
 func (s *signing) method() string {
-	if s.payload.Transaction != nil {
-		return policy.MethodSignTransaction
-	}
-	return policy.MethodSignMessage
+	kind, _ := s.payload.Kind() // SignRequest.payload makes one of either kind
+	return chain.Method(kind)
 }
 
 func (s *signing) verifyReceipt(ctx context.Context, r api.ReceiptRef, d receipt.Decision, reason string, output [32]byte) (*Receipt, bool, error) {

@@ -253,6 +253,19 @@ func (r *Registry) Addresses(key func(keys.Curve) (pub []byte, ok bool)) (map[st
 	return out, nil
 }
 
+// Assemble puts a signature in the network's text form into the prepared
+// transaction; of a message there is nothing to put together.
+func (n *Network) Assemble(p *Prepared, signature string) (*Signed, error) {
+	if p.Assemble == nil {
+		return &Signed{}, nil
+	}
+	raw, err := n.Codec.DecodeSignature(signature)
+	if err != nil {
+		return nil, err
+	}
+	return p.Assemble(raw)
+}
+
 // Verify reports whether a signature in the network's text form signs the
 // prepared request under pub.
 func (n *Network) Verify(pub []byte, p *Prepared, signature string) bool {

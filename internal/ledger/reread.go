@@ -45,8 +45,7 @@ func covers(b *store.Batch, decisions []store.Decision) bool {
 	for i := range decisions {
 		d := &decisions[i]
 		leaf, err := receipt.DecodeLeaf(d.Leaf)
-		if err != nil || leaf.ID != d.ID || leaf.Organization != d.Organization ||
-			d.Index < 0 || d.Index >= len(b.Hashes) || b.Hashes[d.Index] != receipt.LeafHash(d.Leaf) {
+		if err != nil || leaf.ID != d.ID || leaf.Organization != d.Organization || !b.Holds(d.Index, receipt.LeafHash(d.Leaf)) {
 			return false
 		}
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sigilkeys/sigil/api"
-	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/teelink"
 )
@@ -50,9 +48,13 @@ func (s *Server) createWallets(c *call) (reply, error) {
 // is in its place of the reply; only what is wrong with the request as a whole
 // is an error of the whole.
 func (s *Server) inItems(c *call, b batch) (reply, error) {
-	// The clock is left to the TEE, since what comes late may have been decided.
-	if err := c.verifySignature(time.Unix(c.proof.Created, 0)); err != nil {
-		return reply{}, err
+	// What the TEE does for each item, for the whole, and early: a stranger's body
+	// must not become a thousand frames. The clock is left to it, since what comes
+	// late may have been decided.
+	if call := c.decision(); c.proof.Auth == teelink.AuthSignature {
+		if err := call.Verify(call.Made()); err != nil {
+			return reply{}, asError(err)
+		}
 	}
 	var body batchBody
 	if !utf8.Valid(c.body) {
@@ -87,18 +89,6 @@ func (s *Server) inItems(c *call, b batch) (reply, error) {
 		return reply{}, err
 	}
 	return ok(http.StatusOK, out)
-}
-
-// verifySignature does for the whole, and early, what the TEE does for each
-// item: a stranger's body must not become a thousand frames.
-func (c *call) verifySignature(now time.Time) error {
-	if c.proof.Auth != teelink.AuthSignature {
-		return nil
-	}
-	r := &authority.Request{Method: c.proof.Method, Path: c.proof.Path, Query: c.proof.Query, Body: c.body, Created: c.proof.Created,
-		ID: c.proof.RequestID, IdempotencyKey: c.proof.IdempotencyKey, KeyID: c.key.KeyID}
-	_, err := r.Verify(c.key.VerifiedGrant.Credential, c.proof.Proof, now)
-	return asError(err)
 }
 
 // item has one decided. When time has run out the rest isn't begun: the same

@@ -255,6 +255,9 @@ func (s *Server) identifyAdmin(c *call) error {
 	return nil
 }
 
+// decision is the request as it goes to the TEE.
+func (c *call) decision() *signing.Call { return &signing.Call{Key: c.key, Request: c.proof} }
+
 // identifyDecision finds the key that a request names; the TEE proves it.
 func (s *Server) identifyDecision(c *call) error {
 	p := &c.proof

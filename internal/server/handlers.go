@@ -13,6 +13,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
 	"github.com/sigilkeys/sigil/receipt"
@@ -132,7 +133,7 @@ func (s *Server) createOrganization(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.once(c, genesis, func(claim func(canon.UUID) error) (reply, error) {
+	return s.once(c, genesis, func(claim org.Claim) (reply, error) {
 		o, err := s.Org.Create(c.ctx, genesis, claim)
 		if err != nil {
 			return reply{}, err
@@ -187,7 +188,7 @@ func (s *Server) createKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.once(c, grant, func(claim func(canon.UUID) error) (reply, error) {
+	return s.once(c, grant, func(claim org.Claim) (reply, error) {
 		g, err := s.Org.CreateKey(c.ctx, id, grant, claim)
 		if err != nil {
 			return reply{}, err
@@ -268,7 +269,7 @@ func (s *Server) revoke(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.once(c, doc, func(claim func(canon.UUID) error) (reply, error) {
+	return s.once(c, doc, func(claim org.Claim) (reply, error) {
 		if err := s.Org.Revoke(c.ctx, id, doc, claim); err != nil {
 			return reply{}, err
 		}
@@ -294,7 +295,7 @@ type createWalletBody struct {
 }
 
 func (s *Server) createWallet(c *call) (reply, error) {
-	out, err := s.create(c.ctx, &signing.Call{Key: c.key, Request: c.proof}, c.body)
+	out, err := s.create(c.ctx, c.decision(), c.body)
 	if err != nil {
 		return reply{}, err
 	}
@@ -340,7 +341,7 @@ type signBody struct {
 }
 
 func (s *Server) sign(c *call) (reply, error) {
-	out, err := s.signature(c.ctx, &signing.Call{Key: c.key, Request: c.proof}, c.body)
+	out, err := s.signature(c.ctx, c.decision(), c.body)
 	if err != nil {
 		return reply{}, err
 	}
@@ -405,11 +406,7 @@ func assemble(out *api.Signature, n *chain.Network, p *chain.Payload) error {
 	if err != nil {
 		return err
 	}
-	raw, err := n.Codec.DecodeSignature(out.Signature)
-	if err != nil {
-		return err
-	}
-	signed, err := prepared.Assemble(raw)
+	signed, err := n.Assemble(prepared, out.Signature)
 	if err != nil {
 		return err
 	}

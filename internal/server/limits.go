@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/api"
-	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/ratelimit"
 	"github.com/sigilkeys/sigil/internal/signing"
@@ -143,7 +142,7 @@ func (s *Server) chargeKey(c *call, now time.Time) error {
 // whose time has passed is somebody's repetition, and his address's.
 func (s *Server) chargeItems(c *call, n int) {
 	now := s.Now()
-	if c.verifySignature(now) != nil {
+	if c.decision().Late(now) {
 		s.Limits.Address.Owe(s.Limits.address(c.Request), n-1, now)
 		return
 	}
@@ -176,11 +175,7 @@ func (s *Server) proven(a auth, c *call) bool {
 	if !s.Limits.Key.Low(c.key.KeyID, now) && !s.Limits.Organization.Low(c.key.OrganizationID, now) {
 		return true
 	}
-	p := &c.proof
-	claimed := authority.Request{Method: p.Method, Path: p.Path, Query: p.Query, Body: p.Body, Created: p.Created,
-		ID: p.RequestID, IdempotencyKey: p.IdempotencyKey, KeyID: c.key.KeyID}
-	_, err := claimed.Verify(c.key.VerifiedGrant.Credential, p.Proof, now)
-	return err == nil
+	return c.decision().Verify(now) == nil
 }
 
 // ours says that a failure is none of the caller's making.

@@ -10,6 +10,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/store"
 )
 
@@ -24,7 +25,7 @@ var errAnswered = errors.New("answered before")
 // gets the very answer that it got before, and the key goes with no other
 // document. do calls claim once the document is verified and before it changes
 // anything: strangers can't fill the table.
-func (s *Server) once(c *call, envelope []byte, do func(claim func(canon.UUID) error) (reply, error)) (reply, error) {
+func (s *Server) once(c *call, envelope []byte, do func(claim org.Claim) (reply, error)) (reply, error) {
 	key, err := authority.IdempotencyKey(c.Header)
 	if err != nil {
 		return reply{}, asError(err)
@@ -34,8 +35,8 @@ func (s *Server) once(c *call, envelope []byte, do func(claim func(canon.UUID) e
 	}
 	own := &store.Answer{Key: sha256.Sum256([]byte(key)), Document: sha256.Sum256(envelope), At: s.Now()}
 	var stands *store.Answer
-	out, err := do(func(org canon.UUID) error {
-		own.Organization = org
+	out, err := do(func(id canon.UUID) error {
+		own.Organization = id
 		var err error
 		stands, err = s.Store.ClaimAnswer(c.ctx, own, own.At.Add(-answersKept))
 		switch {

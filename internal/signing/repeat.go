@@ -34,7 +34,7 @@ func (s *Service) earlier(ctx context.Context, c *Call) (*Outcome, error) {
 	if leaf.Kind != receipt.KindCreateWallet {
 		return nil, nil
 	}
-	if _, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, s.fleet.Now()); err != nil {
+	if err := c.Verify(s.fleet.Now()); err != nil {
 		return nil, nil // the TEE says what is wrong
 	}
 	if now := s.fleet.Now().Unix(); now >= c.Key.Expires || now < c.Key.NotBefore {
@@ -69,6 +69,19 @@ func (c *Call) request() *authority.Request {
 		ID: r.RequestID, IdempotencyKey: r.IdempotencyKey, KeyID: c.Key.KeyID}
 }
 
+// Verify verifies the request's signature, as of a time, by the key that it
+// names. Errors are *authority.Error.
+func (c *Call) Verify(now time.Time) error {
+	_, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, now)
+	return err
+}
+
+// Made is when the request says that it was made.
+func (c *Call) Made() time.Time { return time.Unix(c.Request.Created, 0) }
+
+// Late says whether a request was made too long ago, or will be, to be decided.
+func (c *Call) Late(now time.Time) bool { return c.request().CheckClock(now) != nil }
+
 // replay returns the stored outcome of the very same request, which must be
 // signed by the key as it was the first time.
 func (s *Service) replay(ctx context.Context, c *Call, d *store.Decision) (*Outcome, error) {
@@ -80,7 +93,7 @@ func (s *Service) replay(ctx context.Context, c *Call, d *store.Decision) (*Outc
 		return nil, refuse(api.CodeRequestIDConflict, "the request id was used for another request")
 	}
 	// As of its own time: only its age may be wrong with it.
-	if _, err := c.request().Verify(c.Key.VerifiedGrant.Credential, c.Request.Proof, time.Unix(c.Request.Created, 0)); err != nil {
+	if err := c.Verify(c.Made()); err != nil {
 		return nil, refuse(api.CodeSignatureInvalid, "the request signature doesn't verify")
 	}
 	return s.stored(ctx, d)
@@ -140,7 +153,7 @@ func (s *Service) Receipt(ctx context.Context, d *store.Decision) (*receipt.Rece
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if d.Index < 0 || d.Index >= len(b.Hashes) || b.Hashes[d.Index] != receipt.LeafHash(d.Leaf) {
+	if !b.Holds(d.Index, receipt.LeafHash(d.Leaf)) {
 		return nil, Damaged(d)
 	}
 	return &receipt.Receipt{Leaf: d.Leaf, Index: uint32(d.Index), Path: receipt.NewTreeOfHashes(b.Hashes).Path(d.Index), Batch: b.Signed}, nil

@@ -120,6 +120,11 @@ type Batch struct {
 	Hashes   [][32]byte // of all its leaves, in order
 }
 
+// Holds reports whether the batch has a leaf of that hash at an index.
+func (b *Batch) Holds(index int, hash [32]byte) bool {
+	return index >= 0 && index < len(b.Hashes) && b.Hashes[index] == hash
+}
+
 // CommitBatch is a batch with the decisions and wallets that it covers.
 type CommitBatch struct {
 	Batch     Batch
