@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -31,26 +30,18 @@ func addEvents(ctx context.Context, tx Tx, events ...store.Event) error {
 		success bool
 	}
 	counts := map[key]int{}
-	for chunk := range slices.Chunk(events, maxRows) {
-		var text []string
-		var args []any
-		for i := range chunk {
-			e := &chunk[i]
-			counts[key{e.Organization, e.Kind, e.Success}]++
-			var wallet []byte
-			if !e.Wallet.IsZero() {
-				wallet = e.Wallet[:]
-			}
-			var marks []string
-			for _, a := range []any{e.Organization[:], Micros(e.At), e.ID[:], int64(e.Kind), number(e.Success), KeyColumn(e.KeyID), wallet, e.Network, e.Code} {
-				args = append(args, a)
-				marks = append(marks, "$"+strconv.Itoa(len(args)))
-			}
-			text = append(text, "("+strings.Join(marks, ", ")+")")
+	rows := make([][]any, len(events))
+	for i := range events {
+		e := &events[i]
+		counts[key{e.Organization, e.Kind, e.Success}]++
+		var wallet []byte
+		if !e.Wallet.IsZero() {
+			wallet = e.Wallet[:]
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO audit (`+eventColumns+`) VALUES `+strings.Join(text, ", ")+` ON CONFLICT DO NOTHING`, args...); err != nil {
-			return fmt.Errorf("insert audit events: %w", err)
-		}
+		rows[i] = []any{e.Organization[:], Micros(e.At), e.ID[:], int64(e.Kind), number(e.Success), KeyColumn(e.KeyID), wallet, e.Network, e.Code}
+	}
+	if err := insert(ctx, tx, maxRows, `audit (`+eventColumns+`)`, rows, ` ON CONFLICT DO NOTHING`); err != nil {
+		return fmt.Errorf("insert audit events: %w", err)
 	}
 	keys := make([]key, 0, len(counts))
 	for k := range counts {

@@ -108,9 +108,10 @@ func marks(from, n int) string {
 	return "(" + strings.Join(list, ", ") + ")"
 }
 
-// insert adds rows with a few statements: each is a round trip to the server.
-func (r *Rows) insert(ctx context.Context, tx Tx, into string, rows [][]any, conflict string) error {
-	for chunk := range slices.Chunk(rows, r.PerInsert) {
+// insert adds rows with a few statements, of so many rows at most: each is a
+// round trip to the server.
+func insert(ctx context.Context, tx Tx, most int, into string, rows [][]any, conflict string) error {
+	for chunk := range slices.Chunk(rows, most) {
 		var text []string
 		var args []any
 		for _, row := range chunk {
@@ -156,14 +157,14 @@ func (r *Rows) grow(ctx context.Context, tx Tx, g *store.Growth) error {
 	for i, id := range g.Receipts {
 		entries[i] = []any{g.Organization[:], int64(g.From) + int64(i), id[:]}
 	}
-	if err := r.insert(ctx, tx, `ledger_entries (organization_id, idx, receipt)`, entries, ``); err != nil {
+	if err := insert(ctx, tx, r.PerInsert, `ledger_entries (organization_id, idx, receipt)`, entries, ``); err != nil {
 		return fmt.Errorf("insert ledger entries: %w", err)
 	}
 	tiles := make([][]any, len(g.Tiles))
 	for i, t := range g.Tiles {
 		tiles[i] = []any{g.Organization[:], t.Level, int64(t.Index), t.Hashes}
 	}
-	if err := r.insert(ctx, tx, `ledger_tiles (organization_id, level, idx, hashes)`, tiles, ` ON CONFLICT (organization_id, level, idx) DO UPDATE SET hashes = excluded.hashes`); err != nil {
+	if err := insert(ctx, tx, r.PerInsert, `ledger_tiles (organization_id, level, idx, hashes)`, tiles, ` ON CONFLICT (organization_id, level, idx) DO UPDATE SET hashes = excluded.hashes`); err != nil {
 		return fmt.Errorf("insert ledger tiles: %w", err)
 	}
 	return nil
