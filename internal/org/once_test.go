@@ -20,12 +20,21 @@ import (
 // under sends a document with an Idempotency-Key to a control plane.
 func (m *maker) under(s *stack.Stack, key, path, member string, document []byte) (int, string) {
 	m.t.Helper()
+	status, raw := m.send(s, []string{key}, path, member, document)
+	return status, string(raw)
+}
+
+// send sends a document with the Idempotency-Key fields, if any.
+func (m *maker) send(s *stack.Stack, keys []string, path, member string, document []byte) (int, []byte) {
+	m.t.Helper()
 	req, err := http.NewRequest("POST", s.API.URL+path, strings.NewReader(fmt.Sprintf(`{%q:%s}`, member, document)))
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header["Idempotency-Key"] = []string{key}
+	if keys != nil {
+		req.Header["Idempotency-Key"] = keys
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		m.t.Fatal(err)
@@ -35,7 +44,7 @@ func (m *maker) under(s *stack.Stack, key, path, member string, document []byte)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return res.StatusCode, string(raw)
+	return res.StatusCode, raw
 }
 
 // digestOf is the digest of the grant of an answer.

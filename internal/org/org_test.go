@@ -5,9 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -80,23 +77,15 @@ func (m *maker) grant(admin ed25519.PrivateKey, edit func(*authority.Grant)) []b
 // post sends a document and returns status, data and code.
 func (m *maker) post(path, member string, document []byte) (int, []byte, api.Code) {
 	m.t.Helper()
-	res, err := http.Post(m.s.API.URL+path, "application/json", strings.NewReader(fmt.Sprintf(`{%q:%s}`, member, document)))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	status, raw := m.send(m.s, nil, path, member, document)
 	var env api.Envelope
 	if err := json.Unmarshal(raw, &env); err != nil {
 		m.t.Fatalf("%s: %v", raw, err)
 	}
 	if env.Error != nil {
-		return res.StatusCode, nil, env.Error.Code
+		return status, nil, env.Error.Code
 	}
-	return res.StatusCode, env.Data, ""
+	return status, env.Data, ""
 }
 
 func (m *maker) keys() string {

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,20 +32,6 @@ import (
 	"github.com/sigilkeys/sigil/test/stored"
 )
 
-// number reads a setting from the environment.
-func number(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // build makes the programs as they are deployed.
 func build(t *testing.T) string {
 	t.Helper()
@@ -63,7 +48,7 @@ func build(t *testing.T) string {
 
 func TestKillUnderLoad(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "stack")
-	up, l := killUnderLoad(t, number(t, "SIGIL_TEST_KILLS", 50), devstack.Config{Data: data}, nil)
+	up, l := killUnderLoad(t, stack.Number(t, "SIGIL_TEST_KILLS", 50), devstack.Config{Data: data}, nil)
 	db, err := sqlitestore.Open(t.Context(), filepath.Join(data, "db"))
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +72,7 @@ func TestKillDatabaseUnderLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kills := max(5, number(t, "SIGIL_TEST_KILLS", 50)/10)
+	kills := max(5, stack.Number(t, "SIGIL_TEST_KILLS", 50)/10)
 	cfg := devstack.Config{Data: filepath.Join(t.TempDir(), "stack"), DatabaseFile: file}
 	up, l := killUnderLoad(t, kills, cfg, func() { server.Kill(); server.Run() })
 	s, err := pgstore.Open(t.Context(), pgstore.Config{DSN: dsn})
@@ -113,7 +98,7 @@ func TestKillDatabaseUnderLoad(t *testing.T) {
 // while clients load it, then repeats requests. crash, if set, takes its turn.
 func killUnderLoad(t *testing.T, kills int, cfg devstack.Config, crash func()) (s *devstack.Stack, l *load) {
 	t.Helper()
-	seed := number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
+	seed := stack.Number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
 	t.Logf("SIGIL_TEST_SEED=%d, %d kills", seed, kills)
 	bin := build(t)
 	cfg.TEEBinary, cfg.SigilBinary, cfg.Restart = filepath.Join(bin, "sigil-tee"), filepath.Join(bin, "sigil"), true

@@ -20,6 +20,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/devstack"
 	"github.com/sigilkeys/sigil/internal/store/sqlitestore"
 	"github.com/sigilkeys/sigil/test/secrets"
+	"github.com/sigilkeys/sigil/test/stack"
 )
 
 // proved is an operation that the SDK acknowledged: it verified the answer.
@@ -216,7 +217,7 @@ func (l *sdkLoad) killAll(t *testing.T, s *devstack.Stack, c *client.Client, kil
 // TestKillUnderSDKLoad runs a tenth of the kills against the Go SDK, which
 // verifies every answer, and asks for the receipts while it goes on.
 func TestKillUnderSDKLoad(t *testing.T) {
-	kills, seed := max(5, number(t, "SIGIL_TEST_KILLS", 50)/10), number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
+	kills, seed := max(5, stack.Number(t, "SIGIL_TEST_KILLS", 50)/10), stack.Number(t, "SIGIL_TEST_SEED", int(time.Now().UnixNano()%1e6))
 	t.Logf("SIGIL_TEST_SEED=%d, %d kills of each process", seed, kills)
 	bin, data := build(t), filepath.Join(t.TempDir(), "stack")
 	s, err := devstack.Up(t.Context(), devstack.Config{Data: data, TEEBinary: filepath.Join(bin, "sigil-tee"), SigilBinary: filepath.Join(bin, "sigil"), Restart: true})

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,21 +16,8 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/store/pgstore"
 	"github.com/sigilkeys/sigil/test/fleet"
+	"github.com/sigilkeys/sigil/test/stack"
 )
-
-// number reads a setting from the environment.
-func number(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
 
 func version(t *testing.T, path string) string {
 	t.Helper()
@@ -128,7 +114,7 @@ func (s *scene) failover(t *testing.T) (silent, elected time.Duration, old *node
 // The primary's machine dies under load: another takes over, the control planes
 // find it by themselves, and nothing that was acknowledged is lost.
 func TestFailover(t *testing.T) {
-	seed, times := number(t, "SIGIL_TEST_SEED", 1), number(t, "SIGIL_TEST_FAILOVERS", 5)
+	seed, times := stack.Number(t, "SIGIL_TEST_SEED", 1), stack.Number(t, "SIGIL_TEST_FAILOVERS", 5)
 	s := newScene(t, true, seed)
 	random := mrand.New(mrand.NewPCG(uint64(seed), 3))
 	fmt.Printf("%s, %s, %s; 1 etcd, 3 PostgreSQL on one machine\n", version(t, program(t, "patroni", "patroni")), version(t, program(t, "etcd", "etcd-server")), version(t, filepath.Join(s.bin, "postgres")))
@@ -159,7 +145,7 @@ func TestFailover(t *testing.T) {
 // stopped to receive, the same failover loses acknowledged records, and that is
 // seen.
 func TestFailoverLosesWithoutSynchronousReplication(t *testing.T) {
-	s := newScene(t, false, number(t, "SIGIL_TEST_SEED", 1))
+	s := newScene(t, false, stack.Number(t, "SIGIL_TEST_SEED", 1))
 	var receivers []int
 	s.await("two standbys that receive", func() bool {
 		receivers = nil

@@ -2,9 +2,7 @@ package faults
 
 import (
 	"math/rand/v2"
-	"os"
 	"reflect"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -103,19 +101,6 @@ func declares(wrapped reflect.Type, m reflect.Method) (own bool) {
 	return true
 }
 
-func setting(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // storePlant is the faulty store of a scene.
 type storePlant struct {
 	*faulty
@@ -129,12 +114,12 @@ func (p storePlant) restart() { p.s.Restart() }
 // draw returns where cells are drawn from, and how often.
 func draw(t *testing.T) (random *rand.Rand, rounds int) {
 	t.Helper()
-	rounds = setting(t, "SIGIL_TEST_ROUNDS", 1)
+	rounds = stack.Number(t, "SIGIL_TEST_ROUNDS", 1)
 	seed := 1
 	if rounds > 1 {
 		seed = int(time.Now().UnixNano() % 1e6)
 	}
-	seed = setting(t, "SIGIL_TEST_SEED", seed)
+	seed = stack.Number(t, "SIGIL_TEST_SEED", seed)
 	t.Logf("SIGIL_TEST_SEED=%d SIGIL_TEST_ROUNDS=%d", seed, rounds)
 	return rand.New(rand.NewPCG(uint64(seed), 1)), rounds
 }
