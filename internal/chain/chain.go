@@ -64,6 +64,10 @@ type Network struct {
 	ChainID uint64 // EVM; 0 elsewhere
 	Testnet bool
 	Codec   Codec
+	// AlsoValidOn is the slug of another network on which every signature for
+	// this one is good, as neither names its network: whoever may sign here
+	// must be allowed to there. "" where the network is named.
+	AlsoValidOn string
 }
 
 // Codec is what a family can do. Implementations are stateless and safe for
@@ -140,12 +144,12 @@ func (m *Message) Bytes() ([]byte, error) {
 // Intent is what a request means, as decoded; its canonical JSON is what the
 // intent digest of a receipt covers.
 type Intent struct {
-	Kind    string   `json:"kind"` // message, transaction
+	Kind    string   `json:"kind"` // of the payload
 	Network string   `json:"network"`
 	Format  string   `json:"format"`           // eip191, solana-raw, solana-offchain-…; evm-legacy, evm-eip1559, …
-	Length  int      `json:"length"`           // of the message or the unsigned transaction, in bytes
+	Length  int      `json:"length"`           // of the message, the unsigned transaction or the bytes that are hashed to be signed
 	SHA256  string   `json:"sha256"`           // of the same, hex
-	Effects *Effects `json:"effects,omitzero"` // of a transaction alone
+	Effects *Effects `json:"effects,omitzero"` // of all but messages
 }
 
 // MessageIntent describes a message.
@@ -166,12 +170,51 @@ func (i *Intent) Digest() ([32]byte, error) {
 // Prepared is a decoded request, ready for policy and signing.
 type Prepared struct {
 	Intent Intent
-	// SignBytes is what the curve signs: the 32-byte digest for secp256k1,
-	// the message for Ed25519.
+	// SignBytes is what the key signs: the 32-byte digest for secp256k1, the
+	// message for Ed25519; the bytes of all parts, one behind the other, where
+	// it takes several signatures.
 	SignBytes []byte
-	// Assemble puts a raw signature (keys.Sign) into the transaction; nil for
-	// a message.
+	// Parts are the signatures that it takes; nil is one of SignBytes by the
+	// curve's own scheme.
+	Parts []Part
+	// Text is how the signature is written where the codec's way isn't it.
+	Text TextForm
+	// Assemble puts raw signatures, one behind the other, into the
+	// transaction; nil for what isn't one.
 	Assemble func(raw []byte) (*Signed, error)
+}
+
+// Part is one of the signatures that a payload takes.
+type Part struct {
+	Scheme keys.Scheme
+	Bytes  []byte // that are signed, as keys.Sign takes them
+}
+
+// TextForm writes raw signatures (keys.Sign) as text, and reads them strictly.
+type TextForm interface {
+	EncodeSignature(raw []byte) (string, error)
+	DecodeSignature(text string) ([]byte, error)
+}
+
+// Signatures returns the parts, one at least.
+func (p *Prepared) Signatures() []Part {
+	if p.Parts == nil {
+		return []Part{{Bytes: p.SignBytes}}
+	}
+	return p.Parts
+}
+
+func (n *Network) text(p *Prepared) TextForm {
+	if p.Text != nil {
+		return p.Text
+	}
+	return n.Codec
+}
+
+// EncodeSignature writes the raw signatures of a prepared request in their
+// text form.
+func (n *Network) EncodeSignature(p *Prepared, raw []byte) (string, error) {
+	return n.text(p).EncodeSignature(raw)
 }
 
 // Registry finds networks by slug. It is immutable: callers don't change what
@@ -202,6 +245,11 @@ func NewRegistry(networks ...[]Network) (*Registry, error) {
 			return nil, fmt.Errorf("networks %q and %q have the same chain id %d", other, n.Slug, n.ChainID)
 		}
 		r.bySlug[n.Slug], chainIDs[n.ChainID] = n, n.Slug
+	}
+	for i := range r.list {
+		if n := &r.list[i]; n.AlsoValidOn != "" && (r.bySlug[n.AlsoValidOn] == nil || r.bySlug[n.AlsoValidOn].Family != n.Family) {
+			return nil, fmt.Errorf("what is signed on %q is good on %q, which isn't registered beside it", n.Slug, n.AlsoValidOn)
+		}
 	}
 	return r, nil
 }
@@ -259,7 +307,7 @@ func (n *Network) Assemble(p *Prepared, signature string) (*Signed, error) {
 	if p.Assemble == nil {
 		return &Signed{}, nil
 	}
-	raw, err := n.Codec.DecodeSignature(signature)
+	raw, err := n.text(p).DecodeSignature(signature)
 	if err != nil {
 		return nil, err
 	}
@@ -269,6 +317,26 @@ func (n *Network) Assemble(p *Prepared, signature string) (*Signed, error) {
 // Verify reports whether a signature in the network's text form signs the
 // prepared request under pub.
 func (n *Network) Verify(pub []byte, p *Prepared, signature string) bool {
-	raw, err := n.Codec.DecodeSignature(signature)
-	return err == nil && keys.Verify(n.Curve, pub, p.SignBytes, raw)
+	raw, err := n.text(p).DecodeSignature(signature)
+	if err != nil {
+		return false
+	}
+	if p.Parts == nil {
+		return keys.Verify(n.Curve, pub, p.SignBytes, raw)
+	}
+	v, err := keys.NewVerifier(n.Curve, pub)
+	return err == nil && VerifyParts(v, p.Parts, raw)
+}
+
+// VerifyParts reports whether raw is a signature of each part under the key of
+// v, one behind the other.
+func VerifyParts(v *keys.Verifier, parts []Part, raw []byte) bool {
+	for _, part := range parts {
+		size := v.SignatureSize(part.Scheme)
+		if size == 0 || len(raw) < size || !v.VerifyScheme(part.Scheme, part.Bytes, raw[:size]) {
+			return false
+		}
+		raw = raw[size:]
+	}
+	return len(parts) > 0 && len(raw) == 0
 }

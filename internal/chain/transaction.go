@@ -4,17 +4,37 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+
+	"github.com/sigilkeys/sigil/internal/policy"
 )
 
 // MaxTransaction is the size of the largest transaction that is signed, in
 // bytes.
 const MaxTransaction = 16 << 10
 
+// MaxDocument is the size of the largest JSON document that is signed, in
+// bytes.
+const MaxDocument = 32 << 10
+
 // Payload kinds: what a sign request may hold, and an Intent's Kind.
 const (
-	KindMessage     = "message"
-	KindTransaction = "transaction"
+	KindMessage       = "message"
+	KindTransaction   = "transaction"
+	KindTypedData     = "typed_data"     // EIP-712
+	KindAuthorization = "authorization"  // EIP-7702
+	KindUserOperation = "user_operation" // ERC-4337
 )
+
+// Documenter is a Codec that signs JSON documents as well.
+type Documenter interface {
+	// Documents lists the payload kinds, in the order of Payloads.
+	Documents() []string
+	// Document decodes a document of one of those kinds: JSON without
+	// duplicate names and of valid UTF-8, up to MaxDocument bytes, of which
+	// nothing else was checked. It is as strict as Transactor. Errors are
+	// *RefusedError.
+	Document(n *Network, pub []byte, kind string, doc []byte) (*Prepared, error)
+}
 
 // Transactor is a Codec that decodes transactions as well.
 type Transactor interface {
@@ -22,7 +42,7 @@ type Transactor interface {
 	// that the chain's own tools print (EVM: 0x-hex of the type's signing
 	// encoding; Solana: base64). It is strict: what it takes encodes again to
 	// the same bytes, and what those bytes do is in the intent, or is an
-	// ActionOpaque there. pub is the wallet's key. Errors are *RefusedError.
+	// ActionOpaque there. Bitcoin: a PSBT, in base64. pub is the wallet's key. Errors are *RefusedError.
 	Transaction(n *Network, pub []byte, text string) (*Prepared, error)
 }
 
@@ -34,10 +54,14 @@ func (n *Network) Transactor() (Transactor, bool) {
 
 // Payloads lists the payload kinds that the network's wallets sign.
 func (n *Network) Payloads() []string {
+	kinds := []string{KindMessage}
 	if _, ok := n.Transactor(); ok {
-		return []string{KindMessage, KindTransaction}
+		kinds = append(kinds, KindTransaction)
 	}
-	return []string{KindMessage}
+	if d, ok := n.Codec.(Documenter); ok {
+		kinds = append(kinds, d.Documents()...)
+	}
+	return kinds
 }
 
 // Effects is what a transaction does, as far as its bytes say. Amounts are
@@ -59,6 +83,9 @@ type Effects struct {
 	// Flags are stable words for what deserves a second look, in ascending
 	// order.
 	Flags []string `json:"flags"`
+	// Behind stands in no intent, as the payload's digest covers it; nil has
+	// nothing accepted.
+	Behind Behind `json:"-"`
 }
 
 // Action is one thing that a transaction does. Fields that a kind has no use
@@ -79,13 +106,28 @@ type Action struct {
 	Method    string `json:"method,omitzero"`    // what the program calls it
 	Account   string `json:"account,omitzero"`   // that it is about; "" is the wallet
 	Authority string `json:"authority,omitzero"` // whose signature it takes; "" is the wallet
-	Text      string `json:"text,omitzero"`      // of a memo; which authority changes
+	Text      string `json:"text,omitzero"`      // of a memo; which authority changes; encodeType of typed data
+}
+
+// Behind is what stands behind an action that isn't Ruled, for an owner's
+// policy to accept: what a contract or program is given, or the code that is
+// deployed, and the accounts that it takes from lookup tables. Without ok
+// nothing accepts it. action is its place in Actions.
+type Behind func(action int) (data []byte, lookups []policy.Lookup, ok bool)
+
+// BehindData is a Behind of bytes alone, by the actions' places.
+func BehindData(m map[int][]byte) Behind {
+	return func(action int) ([]byte, []policy.Lookup, bool) {
+		data, ok := m[action]
+		return data, nil, ok
+	}
 }
 
 // AssetNative is the asset that fees are paid in.
 const AssetNative = "native"
 
-// Kinds of actions. A kind belongs to Ruled, or is refused.
+// Kinds of actions. A kind belongs to Ruled, or is refused unless the owner's
+// policy names what it does.
 const (
 	ActionTransfer      = "transfer"       // of the native asset
 	ActionTokenTransfer = "token_transfer" // of a token
@@ -96,9 +138,11 @@ const (
 	ActionDeploy        = "deploy"         // new code
 	ActionDelegate      = "delegate"       // gives an account code (EIP-7702)
 	ActionOpaque        = "opaque"         // a call that isn't understood
+	ActionTypedData     = "typed_data"     // typed data that isn't understood
 
 	ActionAuthorize  = "authorize"      // lets another decide over an account
 	ActionBurn       = "burn"           // destroys tokens
+	ActionChange     = "change"         // comes back to the wallet
 	ActionClose      = "close"          // ends an account, and moves all that it has
 	ActionCreate     = "create_account" // pays for a new account
 	ActionFreeze     = "freeze"         // stops a token account, or lets it go on
@@ -110,37 +154,21 @@ const (
 	ActionUnresolved = "unresolved"     // it names accounts by their place in on-chain data
 )
 
-// Ruled reports whether policies may allow an action of the kind. New code,
-// delegations, calls that nobody here understands and those of accounts that
-// nobody here knows may do anything, and no policy has a rule yet that names
-// them; neither does a kind that isn't here.
-func Ruled(kind string) bool {
-	return slices.Contains([]string{ActionTransfer, ActionTokenTransfer, ActionApprove, ActionRevoke, ActionWrap, ActionUnwrap,
-		ActionAuthorize, ActionBurn, ActionClose, ActionCreate, ActionFreeze, ActionMemo, ActionMint, ActionSetup, ActionStake, ActionUnstake}, kind)
-}
-
-// Unruled returns the first action that no policy can allow.
-func (e *Effects) Unruled() (Action, bool) {
-	if e == nil {
-		return Action{Kind: ActionOpaque}, true
-	}
-	for _, a := range e.Actions {
-		if !Ruled(a.Kind) {
-			return a, true
-		}
-	}
-	return Action{Kind: ActionOpaque}, len(e.Actions) == 0
-}
-
 // TransactionIntent describes an unsigned transaction of the network. The
 // flags may come in any order and more than once.
 func TransactionIntent(n *Network, format string, unsigned []byte, e *Effects) Intent {
-	d := sha256.Sum256(unsigned)
+	return EffectsIntent(n, KindTransaction, format, unsigned, e)
+}
+
+// EffectsIntent describes a payload of another kind; preimage is what is
+// hashed to be signed.
+func EffectsIntent(n *Network, kind, format string, preimage []byte, e *Effects) Intent {
+	d := sha256.Sum256(preimage)
 	if len(e.Flags) > 1 {
 		slices.Sort(e.Flags)
 		e.Flags = slices.Compact(e.Flags)
 	}
-	return Intent{Kind: KindTransaction, Network: n.Slug, Format: format, Length: len(unsigned), SHA256: hex.EncodeToString(d[:]), Effects: e}
+	return Intent{Kind: kind, Network: n.Slug, Format: format, Length: len(preimage), SHA256: hex.EncodeToString(d[:]), Effects: e}
 }
 
 // Signed is a transaction with the wallet's signature in it.
@@ -151,4 +179,7 @@ type Signed struct {
 	// ID is what the network calls it: transaction hash, first signature;
 	// "" where that hangs on signatures that are still missing.
 	ID string
+	// PSBT is the Bitcoin transaction with the wallet's signatures as base64
+	// of BIP-174, whether others are missing or not.
+	PSBT string
 }

@@ -2,6 +2,7 @@ package clienttest
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -332,8 +333,8 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	}
 	l := s.leaf(g, o, req)
 	l.Kind, l.Method, l.Network, l.Wallet = receipt.KindSign, policy.MethodSignMessage, n.Slug, w.cert.Wallet
-	if body.Transaction != nil {
-		l.Method = policy.MethodSignTransaction
+	if kind, err := body.Kind(); err == nil {
+		l.Method = chain.Method(kind)
 	}
 	k, _ := w.cert.Key(n.Curve)
 	p, err := body.Prepare(n, k.PublicKey)
@@ -346,16 +347,20 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	if l.IntentDigest, err = p.Intent.Digest(); err != nil {
 		return nil, err
 	}
-	q := p.Request()
+	q := p.Request(n)
 	q.Wallet = l.Wallet
 	if d := policy.Evaluate(&g.Policy, q); d.Outcome != policy.Allow {
 		return nil, s.deny(l, d.Reason)
 	}
-	raw := make([]byte, n.Curve.SignatureSize())
-	if err := keys.Sign(n.Curve, w.priv[n.Curve], k.PublicKey, p.SignBytes, raw); err != nil {
-		return nil, err
+	var raw []byte
+	for _, part := range p.Signatures() {
+		sig := make([]byte, part.Scheme.SignatureSize(n.Curve))
+		if err := keys.SignScheme(n.Curve, part.Scheme, w.priv[n.Curve], k.PublicKey, part.Bytes, sig, rand.Reader); err != nil {
+			return nil, err
+		}
+		raw = append(raw, sig...)
 	}
-	text, err := n.Codec.EncodeSignature(raw)
+	text, err := n.EncodeSignature(p, raw)
 	if err != nil {
 		return nil, err
 	}

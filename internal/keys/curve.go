@@ -27,6 +27,27 @@ const (
 	Ed25519   Curve = 2 // RFC 8032 pure Ed25519
 )
 
+// Scheme is how a key signs. The zero value is what its curve says.
+type Scheme uint8
+
+// Schemes.
+const (
+	SchemeDefault Scheme = 0 // ECDSA over a 32-byte digest; pure Ed25519 over the message
+	SchemeTaproot Scheme = 1 // secp256k1: BIP-340 over a 32-byte digest, by the key tweaked as BIP-86 has it
+)
+
+// SignatureSize returns the size of a raw signature that a key of the curve
+// makes by the scheme; 0 where there is none.
+func (s Scheme) SignatureSize(c Curve) int {
+	switch {
+	case s == SchemeDefault:
+		return c.SignatureSize()
+	case s == SchemeTaproot && c == Secp256k1:
+		return 64
+	}
+	return 0
+}
+
 // PrivateSize is the size of a private key: the big-endian scalar
 // (secp256k1) or the RFC 8032 seed (Ed25519).
 const PrivateSize = 32

@@ -120,6 +120,23 @@ func (v *Verifier) Verify(msg, sig []byte) bool {
 	return false
 }
 
+// SignatureSize returns the size of a raw signature by the scheme; 0 where the
+// key's curve has none.
+func (v *Verifier) SignatureSize(s Scheme) int { return s.SignatureSize(v.curve) }
+
+// VerifyScheme is Verify for a signature by any scheme.
+func (v *Verifier) VerifyScheme(s Scheme, msg, sig []byte) bool {
+	return s == SchemeDefault && v.Verify(msg, sig)
+}
+
+// SignScheme is Sign by any scheme; random is read by those that want some.
+func SignScheme(c Curve, s Scheme, priv *[PrivateSize]byte, pub, msg, sig []byte, _ io.Reader) error {
+	if s == SchemeDefault {
+		return Sign(c, priv, pub, msg, sig)
+	}
+	return fmt.Errorf("%w: scheme %d of %v", ErrInput, s, c)
+}
+
 // Verify is Verifier.Verify for a public key that is used once.
 func Verify(c Curve, pub, msg, sig []byte) bool {
 	if c == Ed25519 {

@@ -16,9 +16,12 @@ const Any = "*"
 
 // Methods that a policy can name.
 const (
-	MethodSignMessage     = "signMessage"
-	MethodSignTransaction = "signTransaction"
-	MethodCreateWallet    = "createWallet"
+	MethodSignMessage       = "signMessage"
+	MethodSignTransaction   = "signTransaction"
+	MethodSignTypedData     = "signTypedData"     // EIP-712
+	MethodSignAuthorization = "signAuthorization" // EIP-7702
+	MethodSignUserOperation = "signUserOperation" // ERC-4337
+	MethodCreateWallet      = "createWallet"
 )
 
 // Policy is the first form of a grant's policy: allow-lists.
@@ -26,6 +29,10 @@ type Policy struct {
 	Wallets  []string `json:"wallets"`  // UUIDs, or "*"
 	Networks []string `json:"networks"` // slugs, or "*"
 	Methods  []string `json:"methods"`  // as above; "*" is signMessage and createWallet
+
+	// Accept names what the workload can't explain and may be signed all the
+	// same; nil in the first form.
+	Accept []Acceptance `json:"accept,omitzero"`
 }
 
 // Outcome is the result of an evaluation.
@@ -60,9 +67,11 @@ type Request struct {
 	Method  string
 	Network string     // "" for a method without network
 	Wallet  canon.UUID // zero for a method without wallet
-	// Unruled says in words what a transaction does that no policy has a rule
-	// for; "" is nothing.
-	Unruled string
+	// AlsoValidOn is another network on which the signature would be good;
+	// "" for none.
+	AlsoValidOn string
+	// Unexplained is what it does that nobody can explain.
+	Unexplained []Unexplained
 }
 
 // Check refuses a malformed policy, when it is stored and when it is used.
@@ -80,6 +89,14 @@ func (p *Policy) Check() error {
 	for _, m := range p.Methods {
 		if m != Any && !slices.Contains(methods(), m) {
 			return fmt.Errorf("policy methods: unknown method %q", m)
+		}
+	}
+	if len(p.Accept) > maxAccepted {
+		return fmt.Errorf("policy accept: more than %d members", maxAccepted)
+	}
+	for i := range p.Accept {
+		if err := p.Accept[i].check(); err != nil {
+			return fmt.Errorf("policy accept[%d]: %w", i, err)
 		}
 	}
 	return nil
@@ -105,14 +122,15 @@ func checkList(list []string) error {
 }
 
 func methods() []string {
-	return []string{MethodSignMessage, MethodSignTransaction, MethodCreateWallet}
+	return []string{MethodSignMessage, MethodSignTransaction, MethodSignTypedData, MethodSignAuthorization, MethodSignUserOperation, MethodCreateWallet}
 }
 
 // allowsMethod gives "*" the meaning that it had when it was first signed: the
 // two methods that there were. An owner who wrote it then has never allowed
-// transactions, so those are named.
+// transactions and the like, so those are named.
 func (p *Policy) allowsMethod(m string) bool {
-	return slices.Contains(p.Methods, m) || m != MethodSignTransaction && allows(p.Methods, m)
+	first := m == MethodSignMessage || m == MethodCreateWallet
+	return slices.Contains(p.Methods, m) || first && allows(p.Methods, m)
 }
 
 // Evaluate decides a request. A method that this release doesn't know is
@@ -133,8 +151,11 @@ func Evaluate(p *Policy, r Request) Decision {
 	if r.Wallet.IsZero() || !allows(p.Wallets, r.Wallet.String()) {
 		return deny(ReasonWallet, "the grant's policy doesn't allow the wallet %s", r.Wallet)
 	}
-	if r.Unruled != "" {
-		return deny(ReasonOpaque, "no policy can allow the transaction yet: %s", r.Unruled)
+	if r.AlsoValidOn != "" && !allows(p.Networks, r.AlsoValidOn) {
+		return deny(ReasonNetwork, "what is signed for %s is valid on %s as well, which the grant's policy doesn't allow", r.Network, r.AlsoValidOn)
+	}
+	if u, ok := p.accepts(&r); !ok {
+		return deny(ReasonOpaque, "the grant's policy doesn't accept what nobody can explain: %s", u.Says)
 	}
 	return Decision{Allow, ReasonAllowed, ""}
 }

@@ -41,7 +41,7 @@ func TestEvaluate(t *testing.T) {
 		"transaction elsewhere":    {policy.Policy{Wallets: all, Networks: []string{"polygon"}, Methods: []string{"signTransaction"}}, transaction, policy.ReasonNetwork},
 		"transaction of no wallet": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}}, policy.Request{Method: "signTransaction", Network: "base"}, policy.ReasonWallet},
 		"transaction unruled": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signTransaction"}},
-			policy.Request{Method: "signTransaction", Network: "base", Wallet: id, Unruled: "it deploys"}, policy.ReasonOpaque},
+			policy.Request{Method: "signTransaction", Network: "base", Wallet: id, Unexplained: []policy.Unexplained{{Says: "it deploys"}}}, policy.ReasonOpaque},
 		"create not named": {policy.Policy{Wallets: all, Networks: all, Methods: []string{"signMessage"}}, policy.Request{Method: "createWallet"}, policy.ReasonMethod},
 	} {
 		d := policy.Evaluate(&c.p, c.r)

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/secret"
 )
 
-// approval is the permission to sign one payload once. Two make one: decide,
+// approval is the permission to sign the parts of one payload once. Two make one: decide,
 // after the request, the documents and the policy have passed, and certifier
 // for what a state key says. The zero value permits nothing, and it never
 // leaves the process.
@@ -19,7 +20,7 @@ type approval struct {
 	granted bool
 	used    atomic.Bool
 	key     *walletKey
-	payload []byte // digest for secp256k1, message for Ed25519
+	parts   []chain.Part // what is signed
 }
 
 var errNotApproved = errors.New("signing without an unused approval")
@@ -32,26 +33,42 @@ func (s *Service) sign(ctx context.Context, a *approval) ([]byte, error) {
 	if a == nil || !a.granted || a.used.Swap(true) {
 		return nil, errNotApproved
 	}
-	sig := make([]byte, a.key.curve.SignatureSize())
+	size := 0
+	for _, p := range a.parts {
+		size += p.Scheme.SignatureSize(a.key.curve)
+	}
+	sig := make([]byte, size)
 	err := s.withKey(ctx, a.key, func(priv *[32]byte) error {
-		return keys.Sign(a.key.curve, priv, a.key.public, a.payload, sig)
+		return s.signParts(a, priv, sig)
 	})
 	if err != nil {
 		return nil, err
 	}
 	verifier, err := a.key.verifier()
-	if err != nil || !verifier.Verify(a.payload, sig) {
+	if err != nil || !chain.VerifyParts(verifier, a.parts, sig) {
 		clear(sig)
 		return nil, remote("self_verify_failed", "the joined key isn't that of the wallet's certificate; nothing was released")
 	}
 	return sig, nil
 }
 
+// signParts writes the signature of each part behind the one before.
+func (s *Service) signParts(a *approval, priv *[32]byte, sig []byte) error {
+	for _, p := range a.parts {
+		n := p.Scheme.SignatureSize(a.key.curve)
+		if err := keys.SignScheme(a.key.curve, p.Scheme, priv, a.key.public, p.Bytes, sig[:n], s.args.Random); err != nil {
+			return err
+		}
+		sig = sig[n:]
+	}
+	return nil
+}
+
 // certifier signs with a state key, for wallet certificates and ledger heads:
 // both are of this program's making, and begin so that neither is the other.
 func (s *Service) certifier(ctx context.Context, state *stateKey) func(payload, sig []byte) error {
 	return func(payload, sig []byte) error {
-		raw, err := s.sign(ctx, &approval{granted: true, key: state.key, payload: payload})
+		raw, err := s.sign(ctx, &approval{granted: true, key: state.key, parts: []chain.Part{{Bytes: payload}}})
 		copy(sig, raw)
 		return err
 	}

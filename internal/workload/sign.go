@@ -50,17 +50,17 @@ func (s *Service) decideSign(ctx context.Context, r *request) (teelink.Item, err
 	if l.IntentDigest, err = prepared.Intent.Digest(); err != nil {
 		return teelink.Item{}, err
 	}
-	q := prepared.Request()
+	q := prepared.Request(network)
 	q.Wallet = l.Wallet
 	d, ok := r.evaluate(q)
 	if !ok {
 		return s.deny(l, d.Reason, d.Explanation)
 	}
-	raw, err := s.sign(ctx, &approval{granted: true, key: key, payload: prepared.SignBytes})
+	raw, err := s.sign(ctx, &approval{granted: true, key: key, parts: prepared.Signatures()})
 	if err != nil {
 		return teelink.Item{}, err
 	}
-	text, err := network.Codec.EncodeSignature(raw)
+	text, err := network.EncodeSignature(prepared, raw)
 	if err != nil {
 		return teelink.Item{}, err
 	}

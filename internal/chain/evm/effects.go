@@ -29,14 +29,18 @@ const (
 func (t *transaction) effects(n *chain.Network, fee string) *chain.Effects {
 	e := &chain.Effects{Nonce: strconv.FormatUint(t.nonce, 10), FeeMax: fee}
 	e.Actions = make([]chain.Action, 0, len(t.delegations)+1)
+	behind := map[int][]byte{}
 	for _, d := range t.delegations {
-		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDelegate, Contract: hexText(d.address)})
-		if len(d.chainID) == 0 {
+		if len(d.chainID) == 0 { // what holds on every chain nothing accepts
 			e.Flags = append(e.Flags, flagAnyChain)
+		} else {
+			behind[len(e.Actions)] = nil
 		}
+		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDelegate, Contract: hexText(d.address)})
 	}
 	switch {
 	case len(t.to) == 0:
+		behind[len(e.Actions)] = t.data
 		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDeploy, Asset: chain.AssetNative, Amount: decimal(t.value)})
 	case len(t.data) == 0:
 		t.transfer(e)
@@ -44,9 +48,11 @@ func (t *transaction) effects(n *chain.Network, fee string) *chain.Effects {
 		c := &call{t: t, contract: hexText(t.to)}
 		if !c.decode(n) {
 			c.opaque()
+			behind[len(e.Actions)+len(c.actions)-1] = t.data
 		}
 		e.Actions, e.Flags = append(e.Actions, c.actions...), append(e.Flags, c.flags...)
 	}
+	e.Behind = chain.BehindData(behind)
 	return e
 }
 

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/policy"
 )
 
 // Flags of effects (docs/FORMATS.md).
@@ -79,6 +80,7 @@ func (m *message) effects(wallet string) (*chain.Effects, error) {
 		}
 		e.Flags = append(e.Flags, v.flags...)
 	}
+	e.Behind = m.behind
 	e.FeeMax = strconv.FormatUint(m.feeMax(&d.budget), 10)
 	if e.FeePayer = d.notOwn(d.name(0)); e.FeePayer != "" {
 		e.Flags = append(e.Flags, flagOtherPayer)
@@ -90,6 +92,27 @@ func (m *message) effects(wallet string) (*chain.Effects, error) {
 		e.Flags = append(e.Flags, flagLookup)
 	}
 	return e, nil
+}
+
+// behind implements chain.Behind: the instruction of an action, which each has
+// but those of the compute budget.
+func (m *message) behind(action int) (data []byte, lookups []policy.Lookup, ok bool) {
+	for i := range m.instructions {
+		in := &m.instructions[i]
+		if m.keys[in.program] == budgetProgram {
+			continue
+		}
+		if action--; action >= 0 {
+			continue
+		}
+		for _, i := range in.accounts {
+			if table, index, ok := m.looked(int(i)); ok {
+				lookups = append(lookups, policy.Lookup{Table: EncodeBase58(table[:]), Index: int(index)})
+			}
+		}
+		return in.data, lookups, true
+	}
+	return nil, nil, false
 }
 
 // describe makes the instruction's action and flags.

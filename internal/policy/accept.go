@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kinds of acceptances.
+const (
+	AcceptCall        = "call"            // EVM: a contract's function, by its ABI
+	AcceptTypedData   = "typed_data"      // EVM: documents of a type for a contract
+	AcceptDelegate    = "delegate"        // EVM: an account takes the code of a contract; Solana: a program gets the wallet's address
+	AcceptDeploy      = "deploy"          // EVM: creation code
+	AcceptInstruction = "instruction"     // Solana: a program's instructions that begin so
+	AcceptAccounts    = "lookup_accounts" // Solana: accounts behind any lookup table, for a program
+	AcceptTable       = "lookup_table"    // Solana: what a lookup table holds
+)
+
+const (
+	maxAccepted = 256 // acceptances of one policy
+	maxTable    = 256 // accounts of one lookup table
+	maxText     = 4096
+)
+
+// Acceptance is the owner's word that something which the workload can't
+// explain may be signed. It names one thing on one network exactly; what it
+// doesn't name stays refused.
+type Acceptance struct {
+	Kind    string `json:"kind"`
+	Network string `json:"network"` // slug
+	// Contract is an EVM address in lower-case hex, or a Solana program's,
+	// or table's, in base58. Typed data may name none.
+	Contract string `json:"contract,omitzero"`
+	// Function of a call, as ABIs write it: supply(address,uint256). The
+	// arguments must be encoded exactly so.
+	Function string `json:"function,omitzero"`
+	// Type of typed data: encodeType of its primary type (EIP-712).
+	Type string `json:"type,omitzero"`
+	// Code of a deployment: hex of the SHA-256 of the creation code.
+	Code string `json:"code,omitzero"`
+	// Begins is hex of the 1 to 8 bytes that an instruction's data begins
+	// with.
+	Begins string `json:"begins,omitzero"`
+	// Accounts that a lookup table holds, in its order, base58.
+	Accounts []string `json:"accounts,omitzero"`
+}
+
+// Unexplained is one thing that a payload does and the workload can't explain.
+// The zero Kind is one that nothing accepts.
+type Unexplained struct {
+	Kind     string
+	Contract string
+	Type     string
+	Code     string
+	Data     []byte   // of a call or instruction
+	Lookups  []Lookup // of AcceptAccounts, one at least
+	Says     string   // in words
+}
+
+// Lookup is the place of an account in a lookup table.
+type Lookup struct {
+	Table string // base58
+	Index int
+}
+
+// check refuses an acceptance that names too little, or what its kind has no
+// use for.
+func (a *Acceptance) check() error {
+	fields := map[string]bool{
+		"contract": a.Contract != "", "function": a.Function != "", "type": a.Type != "", "code": a.Code != "",
+		"begins": a.Begins != "", "accounts": len(a.Accounts) > 0,
+	}
+	needs, known := map[string][]string{
+		AcceptTypedData: {"type"}, AcceptDelegate: {"contract"}, AcceptDeploy: {"code"},
+		AcceptInstruction: {"contract", "begins"}, AcceptAccounts: {"contract"}, AcceptTable: {"contract", "accounts"},
+	}[a.Kind]
+	if !known {
+		return fmt.Errorf("unknown kind %.40q", a.Kind)
+	}
+	if a.Network == "" || a.Network == Any || len(a.Network) > 64 {
+		return errors.New("it names no network")
+	}
+	for name, given := range fields {
+		optional := a.Kind == AcceptTypedData && name == "contract"
+		if given != slices.Contains(needs, name) && !optional {
+			return fmt.Errorf("of the kind %s, it has %s", a.Kind, strings.Join(needs, " and "))
+		}
+	}
+	if len(a.Contract) > 64 || len(a.Function) > maxText || len(a.Type) > maxText || len(a.Accounts) > maxTable {
+		return errors.New("a member is too long")
+	}
+	return a.checkText()
+}
+
+func (a *Acceptance) checkText() error {
+	if b, err := hex.DecodeString(a.Code); a.Code != "" && (err != nil || len(b) != 32 || a.Code != strings.ToLower(a.Code)) {
+		return errors.New("code is not the lower-case hex of 32 bytes")
+	}
+	if b, err := hex.DecodeString(a.Begins); a.Begins != "" && (err != nil || len(b) > 8 || a.Begins != strings.ToLower(a.Begins)) {
+		return errors.New("begins is not the lower-case hex of 1 to 8 bytes")
+	}
+	if strings.HasPrefix(a.Contract, "0x") && (len(a.Contract) != 42 || a.Contract != strings.ToLower(a.Contract)) {
+		return errors.New("contract is not an address in lower-case hex")
+	}
+	for _, account := range a.Accounts {
+		if account == "" || len(account) > 44 {
+			return errors.New("an account is not an address in base58")
+		}
+	}
+	return nil
+}
+
+// accepts reports whether the policy names everything that a request does and
+// nobody can explain, and if not, the first such thing.
+func (p *Policy) accepts(r *Request) (Unexplained, bool) {
+	for _, u := range r.Unexplained {
+		named := slices.ContainsFunc(p.Accept, func(a Acceptance) bool { return a.Network == r.Network && a.names(&u) })
+		if !named && !(u.Kind == AcceptAccounts && p.holdTables(r.Network, u.Lookups)) {
+			return u, false
+		}
+	}
+	return Unexplained{}, true
+}
+
+func (a *Acceptance) names(u *Unexplained) bool {
+	if u.Kind == "" || a.Kind != u.Kind || a.Contract != u.Contract {
+		return false
+	}
+	switch a.Kind {
+	case AcceptTypedData:
+		return a.Type == u.Type
+	case AcceptDelegate, AcceptAccounts:
+		return a.Contract != ""
+	case AcceptDeploy:
+		return a.Code == u.Code
+	case AcceptInstruction:
+		return a.Begins != "" && strings.HasPrefix(hex.EncodeToString(u.Data), a.Begins)
+	}
+	return false
+}
+
+// holdTables reports whether the policy says what stands at each place.
+func (p *Policy) holdTables(network string, places []Lookup) bool {
+	for _, l := range places {
+		if !slices.ContainsFunc(p.Accept, func(a Acceptance) bool {
+			return a.Kind == AcceptTable && a.Network == network && a.Contract == l.Table && l.Index >= 0 && l.Index < len(a.Accounts)
+		}) {
+			return false
+		}
+	}
+	return len(places) > 0
+}
