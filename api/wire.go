@@ -41,10 +41,17 @@ type Signature struct {
 	PublicKey string     `json:"public_key"` // hex
 	Receipt   ReceiptRef `json:"receipt"`
 
+	// Intent is what all but a message was decoded to: the very JSON whose
+	// SHA-256 is the receipt's intent digest.
+	Intent json.RawMessage `json:"intent,omitempty"`
+
 	// Of a transaction alone: with the signature in it, and what the network
 	// calls it, where that hangs on no other signature.
 	SignedTransaction string `json:"signed_transaction,omitempty"`
 	TransactionHash   string `json:"transaction_hash,omitempty"`
+	// SignedPSBT is a Bitcoin transaction with the signatures beside it
+	// (BIP-174, base64), for others to add theirs.
+	SignedPSBT string `json:"signed_psbt,omitempty"`
 }
 
 // Wallet is a wallet as it is listed. Clients verify Certificate and derive
@@ -143,7 +150,7 @@ type AuditEvent struct {
 	ID             string    `json:"id"`
 	Timestamp      time.Time `json:"timestamp"`
 	OrganizationID string    `json:"organization_id"`
-	EventType      string    `json:"event_type"` // message.signed, transaction.signed, wallet.created, api_key.created, api_key.revoked, org.created
+	EventType      string    `json:"event_type"` // message.signed, transaction.signed, typed_data.signed, authorization.signed, user_operation.signed, wallet.created, api_key.created, api_key.revoked, org.created
 	Success        bool      `json:"success"`
 	ErrorCode      string    `json:"error_code"`           // of a denial
 	ActorType      string    `json:"actor_type"`           // api_key, admin

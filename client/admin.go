@@ -14,6 +14,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/policy"
 )
 
 // TEE lists the reference values of one accepted TEE, as they stand in the
@@ -159,6 +160,9 @@ func (a *Admin) own(ctx context.Context, g *authority.VerifiedGenesis, reply *ap
 		StateKey: state.StateKey, StateRecord: reply.StateRecord, Attested: *attested}, nil
 }
 
+// Acceptance names something that the workload can't explain (docs/FORMATS.md).
+type Acceptance = policy.Acceptance
+
 // NewKey describes a secret key to be made. Empty lists allow nothing; "*"
 // alone means all.
 type NewKey struct {
@@ -166,7 +170,8 @@ type NewKey struct {
 	Wallets   []string
 	Networks  []string
 	Methods   []string
-	NotBefore time.Time // zero: now
+	Accept    []Acceptance // what nobody can explain and may be signed all the same
+	NotBefore time.Time    // zero: now
 	Expires   time.Time
 	// Bearer allows presenting the token itself, which passes through the
 	// control plane in clear. For at most 31 days and named wallets.
@@ -242,7 +247,7 @@ func (a *Admin) makeKey(g *authority.VerifiedGenesis, stateKey [32]byte, n NewKe
 		Bearer: n.Bearer, NotBefore: n.NotBefore.Unix(), Expires: n.Expires.Unix(),
 		Scope: authority.Scope(n.Scope), AllowIPs: n.AllowIPs,
 	}
-	doc.Policy.Wallets, doc.Policy.Networks, doc.Policy.Methods = n.Wallets, n.Networks, n.Methods
+	doc.Policy = policy.Policy{Wallets: n.Wallets, Networks: n.Networks, Methods: n.Methods, Accept: n.Accept}
 	envelope, err := authority.SignGrant(doc, a.keys...)
 	if err != nil {
 		return nil, err

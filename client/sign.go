@@ -17,17 +17,22 @@ import (
 
 const pathSign = "/v1/s2s/sign"
 
-// SignRequest asks for the signature of a message or a transaction.
+// SignRequest asks for the signature of a message, a transaction or a document.
 type SignRequest struct {
 	WalletID string // UUID
 	Network  string // slug, as GET /v1/networks lists them
 	// Message is text; MessageBytes any bytes; Transaction a complete, unsigned
 	// transaction as the chain's libraries serialise it: on EVM 0x and the hex
-	// of its signing encoding, on Solana base64, where others may have signed.
-	// Exactly one is given, and only messages have the fields from Format on.
-	Message      string
-	MessageBytes []byte
-	Transaction  string
+	// of its signing encoding, on Solana base64, where others may have signed,
+	// on Bitcoin a PSBT in base64. TypedData (EIP-712), Authorization (EIP-7702)
+	// and UserOperation (ERC-4337) are JSON. Exactly one is given, and only
+	// messages have the fields from Format on.
+	Message       string
+	MessageBytes  []byte
+	Transaction   string
+	TypedData     []byte
+	Authorization []byte
+	UserOperation []byte
 	// Format of what is signed: "" is the network's usual one (EIP-191;
 	// Solana: the bytes themselves), "solana-offchain-v0" and "-v1" the
 	// Solana off-chain message formats.
@@ -47,7 +52,7 @@ type SignRequest struct {
 // SignResult is a signature, proved to be of the requested message or
 // transaction by the requested wallet, and decided by an attested workload.
 type SignResult struct {
-	Signature string // 0x-hex (EVM: r ‖ s ‖ v), base58 (Solana)
+	Signature string // 0x-hex (EVM: r ‖ s ‖ v), base58 (Solana), base64 (Bitcoin)
 	WalletID  string
 	Network   string
 	Address   string // computed from the certified key
@@ -60,6 +65,11 @@ type SignResult struct {
 	// signatures are missing in it.
 	SignedTransaction string
 	TransactionHash   string
+	SignedPSBT        string // Bitcoin alone
+
+	// Intent is the canonical JSON of what was decoded, which the receipt
+	// names by its digest; computed here.
+	Intent []byte
 }
 
 type signBody struct {
@@ -70,13 +80,23 @@ type signBody struct {
 
 func (r *SignRequest) payload() (chain.Payload, error) {
 	m, err := r.message()
-	if err != nil || r.Transaction == "" {
-		return chain.Payload{Message: m, Text: &m.Message}, err
+	if err != nil {
+		return chain.Payload{}, err
+	}
+	p := chain.Payload{TypedData: r.TypedData, Authorization: r.Authorization, UserOperation: r.UserOperation}
+	if r.Transaction != "" {
+		p.Transaction = &r.Transaction
+	}
+	if p.Transaction == nil && p.TypedData == nil && p.Authorization == nil && p.UserOperation == nil {
+		return chain.Payload{Message: m, Text: &m.Message}, nil
 	}
 	if r.Message != "" || r.MessageBytes != nil || r.Format != "" || r.ApplicationDomain != "" || r.RequiredSignatories != nil || r.ContentFormat != "" {
-		return chain.Payload{}, badArgument("Transaction", "Transaction excludes Message, MessageBytes and what belongs to them")
+		return p, badArgument("Message", "a transaction or document excludes Message, MessageBytes and what belongs to them")
 	}
-	return chain.Payload{Transaction: &r.Transaction}, nil
+	if _, err := p.Kind(); err != nil {
+		return p, badArgument("payload", "%v", err)
+	}
+	return p, nil
 }
 
 func (r *SignRequest) message() (chain.Message, error) {
@@ -99,7 +119,7 @@ func (c *Client) SignTransaction(ctx context.Context, r SignRequest) (*SignResul
 	return c.Sign(ctx, r)
 }
 
-// Sign has a wallet sign a message or a transaction. Errors are *ArgumentError
+// Sign has a wallet sign what r holds. Errors are *ArgumentError
 // (nothing was sent), *APIError, *VerificationError, or of the network.
 func (c *Client) Sign(ctx context.Context, r SignRequest) (*SignResult, error) {
 	wallet, err := canon.ParseUUID(r.WalletID)
@@ -148,8 +168,10 @@ type signing struct {
 	net      *chain.Network
 	key      *receipt.CertifiedKey
 	prepared *chain.Prepared
-	intent   [32]byte
-	refusal  error // why the payload can't be encoded here
+	intent   [32]byte // digest of intentJSON
+
+	intentJSON []byte
+	refusal    error // why the payload can't be encoded here
 }
 
 // encode makes the bytes that the wallet has to sign, from nothing but the
@@ -166,7 +188,8 @@ func (s *signing) encode() {
 		return
 	}
 	if s.prepared, s.refusal = s.payload.Prepare(s.net, s.key.PublicKey); s.refusal == nil {
-		s.intent, s.refusal = s.prepared.Intent.Digest()
+		s.intentJSON, s.refusal = s.prepared.Intent.Encode()
+		s.intent = sha256.Sum256(s.intentJSON)
 	}
 }
 
@@ -194,6 +217,7 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 		{"public_key", reply.PublicKey, public},
 		{"signed_transaction", reply.SignedTransaction, signed.Text},
 		{"transaction_hash", reply.TransactionHash, signed.ID},
+		{"signed_psbt", reply.SignedPSBT, signed.PSBT},
 	} {
 		if f.got != f.want {
 			return nil, mismatch(CodeResponseMismatch, f.field, "%.80q instead of %q", f.got, f.want)
@@ -206,6 +230,7 @@ func (s *signing) accept(ctx context.Context, reply *api.Signature) (*SignResult
 	return &SignResult{
 		Signature: reply.Signature, WalletID: reply.WalletID, Network: s.network, Address: address, PublicKey: public,
 		Receipt: rc, Verified: s.root.summary(rc, replayed), SignedTransaction: signed.Text, TransactionHash: signed.ID,
+		SignedPSBT: signed.PSBT, Intent: s.intentJSON,
 	}, nil
 }
 

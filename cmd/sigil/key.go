@@ -12,6 +12,7 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/policy"
 )
 
@@ -27,6 +28,8 @@ type keyFlags struct {
 	allowIPs []string
 	out      string
 	print    bool
+
+	accept string
 
 	methodsGiven bool
 }
@@ -45,7 +48,8 @@ grant; keep the latter to revoke the key.`,
 	c.Flags().StringVar(&f.name, "name", "", "name of the key")
 	c.Flags().StringSliceVar(&f.wallets, "wallets", nil, "ids of wallets, or '*'")
 	c.Flags().StringSliceVar(&f.networks, "networks", nil, "networks, or '*'")
-	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, signTransaction, createWallet, or '*' for the first and the last")
+	c.Flags().StringSliceVar(&f.methods, "methods", []string{policy.MethodSignMessage}, "signMessage, signTransaction, signTypedData, signAuthorization, signUserOperation, createWallet, or '*' for the first and the last")
+	c.Flags().StringVar(&f.accept, "accept", "", "file with a list of what may be signed though nobody can explain it (docs/FORMATS.md)")
 	c.Flags().StringVar(&f.expires, "expires", "90d", "life (90d, 12h) or end (2027-01-31, RFC 3339)")
 	c.Flags().BoolVar(&f.bearer, "bearer", false, "the key itself may be presented; it then passes through the control plane in clear")
 	c.Flags().StringVar(&f.scope, "scope", "full", "full, or read for a key that reads and never gets a decision")
@@ -103,6 +107,10 @@ func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
 	if err != nil {
 		return err
 	}
+	accept, err := a.readAccept(f.accept)
+	if err != nil {
+		return err
+	}
 	p, admin, err := a.owner(&f.adminFlags)
 	if err != nil {
 		return err
@@ -128,11 +136,29 @@ func (a *app) createKey(c *cobra.Command, f *keyFlags) error {
 		return create(grantFile, append(k.Grant, '\n'))
 	}
 	k, err := admin.CreateKey(c.Context(), p.Genesis, state, client.NewKey{Name: f.name, Wallets: f.wallets, Networks: f.networks,
-		Methods: f.methods, Expires: expires, Bearer: f.bearer, Scope: f.scope, AllowIPs: f.allowIPs}, save)
+		Methods: f.methods, Accept: accept, Expires: expires, Bearer: f.bearer, Scope: f.scope, AllowIPs: f.allowIPs}, save)
 	if err != nil {
 		return err
 	}
 	return a.printKey(f, k, grantFile)
+}
+
+// readAccept reads the acceptances of a policy; no file is none.
+func (a *app) readAccept(file string) (list []policy.Acceptance, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := a.readInput(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := canon.DecodeJSONLoose(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := (&policy.Policy{Accept: list}).Check(); err != nil {
+		return nil, usagef("docs/FORMATS.md says what an acceptance names", "%s: %v", file, err)
+	}
+	return list, nil
 }
 
 func (a *app) printKey(f *keyFlags, k *client.CreatedKey, grantFile string) error {

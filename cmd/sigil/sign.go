@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -11,20 +12,22 @@ import (
 
 type signFlags struct {
 	client.SignRequest
-	messageFile     string
-	transactionFile string
-	bundle          string
-	batch           string
+	files  map[string]*string // of payloads, by flag
+	bundle string
+	batch  string
 }
 
 func (a *app) signCommand() *cobra.Command {
-	f := &signFlags{}
-	c := &cobra.Command{Use: "sign", Short: "Sign a message or a transaction", Args: cobra.NoArgs,
-		Long: `Has a wallet sign a message or a transaction, and verifies the signature, the wallet's
-certificate, the receipt and the TEE's attestation before it prints anything.
-A transaction is complete and unsigned, in the chain's own text form; what is printed
-is the signed one, to be sent to a node. The TEE decodes it, and refuses what it
-doesn't understand; the key needs the method signTransaction.
+	f := &signFlags{files: map[string]*string{}}
+	c := &cobra.Command{Use: "sign", Short: "Sign a message, a transaction or a document", Args: cobra.NoArgs,
+		Long: `Has a wallet sign a message, a transaction or a document, and verifies the signature,
+the wallet's certificate, the receipt and the TEE's attestation before it prints anything.
+A transaction is complete and unsigned, in the chain's own text form (on Bitcoin a PSBT);
+what is printed is the signed one, to be sent to a node, or the PSBT where others have
+still to sign. Documents are JSON: typed data (EIP-712), an authorisation (EIP-7702), a
+user operation (ERC-4337). The TEE decodes it, and refuses what it doesn't understand
+unless the key's policy names it; the key needs the method: signMessage, signTransaction,
+signTypedData, signAuthorization or signUserOperation.
 --batch takes up to 100 from a file instead, as
 [{"wallet_id":"…","network":"base","message":"…"}, …], by one signed request; each is
 decided and verified for itself.`,
@@ -37,9 +40,14 @@ decided and verified for itself.`,
 	fl.StringVar(&f.WalletID, "wallet", "", "id of the wallet")
 	fl.StringVar(&f.Network, "network", "", "network, as in base or solana")
 	fl.StringVar(&f.Message, "message", "", "text to sign")
-	fl.StringVar(&f.messageFile, "message-file", "", "file with the bytes to sign; - is standard input")
-	fl.StringVar(&f.Transaction, "transaction", "", "transaction to sign: 0x and hex on EVM networks, base64 on Solana")
-	fl.StringVar(&f.transactionFile, "transaction-file", "", "file with its text; - is standard input")
+	fl.StringVar(&f.Transaction, "transaction", "", "transaction to sign: 0x and hex on EVM networks, base64 on Solana, a PSBT in base64 on Bitcoin")
+	for name, usage := range map[string]string{
+		"message-file": "file with the bytes to sign; - is standard input", "transaction-file": "file with its text; - is standard input",
+		"typed-data-file": "file with typed data to sign (EIP-712, JSON)", "authorization-file": "file with an authorisation to sign (EIP-7702, JSON)",
+		"user-operation-file": "file with a user operation to sign (ERC-4337, JSON)",
+	} {
+		f.files[name] = fl.String(name, "", usage)
+	}
 	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0")
 	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")
 	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
@@ -81,6 +89,12 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 	a.noteVerified(&res.Verified, res.Receipt.ID)
 	out := map[string]any{"signature": res.Signature, "wallet_id": res.WalletID, "network": res.Network, "address": res.Address,
 		"public_key": res.PublicKey, "receipt_id": res.Receipt.ID, "verified": res.Verified}
+	if res.Intent != nil {
+		out["intent"] = json.RawMessage(res.Intent)
+	}
+	if res.SignedPSBT != "" {
+		out["signed_psbt"] = res.SignedPSBT
+	}
 	if res.SignedTransaction == "" {
 		return a.print(out, res.Signature)
 	}
@@ -88,32 +102,53 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 	return a.print(out, res.SignedTransaction)
 }
 
-// readPayload takes the one of four flags that says what to sign.
+// payloadFlags say what to sign; one of them is given.
+func payloadFlags() []string {
+	return []string{"message", "message-file", "transaction", "transaction-file", "typed-data-file", "authorization-file", "user-operation-file"}
+}
+
+// readPayload takes the one flag that says what to sign.
 func (a *app) readPayload(c *cobra.Command, f *signFlags) error {
-	given := 0
-	for _, name := range []string{"message", "message-file", "transaction", "transaction-file"} {
-		if c.Flags().Changed(name) {
-			given++
+	given := ""
+	for _, name := range payloadFlags() {
+		switch {
+		case c.Flags().Changed(name) && given != "":
+			return usagef("`sigil sign --help` has an example", "give one of --%s and --%s", given, name)
+		case c.Flags().Changed(name):
+			given = name
 		}
 	}
-	if given != 1 {
-		return usagef("`sigil sign --help` has an example", "give one of --message, --message-file, --transaction and --transaction-file")
+	if given == "" {
+		return usagef("`sigil sign --help` has an example", "give one of --%s", strings.Join(payloadFlags(), ", --"))
 	}
-	var err error
-	switch {
-	case f.messageFile != "":
-		if f.MessageBytes, err = a.readInput(f.messageFile); f.MessageBytes == nil {
-			f.MessageBytes = []byte{}
+	if name, ok := f.files[given]; ok {
+		content, err := a.readInput(*name)
+		if err != nil {
+			return err
 		}
-	case f.transactionFile != "":
-		var text []byte
-		text, err = a.readInput(f.transactionFile)
-		f.Transaction = strings.TrimSpace(string(text))
+		f.take(given, content)
 	}
-	if err == nil && f.Transaction == "" && (c.Flags().Changed("transaction") || c.Flags().Changed("transaction-file")) {
-		return usagef("`sigil sign --help` has an example", "the transaction is empty")
+	if given != "message" && given != "message-file" && f.Transaction == "" && len(f.TypedData)+len(f.Authorization)+len(f.UserOperation) == 0 {
+		return usagef("`sigil sign --help` has an example", "--%s: it is empty", given)
 	}
-	return err
+	return nil
+}
+
+// take makes a file's content the payload.
+func (f *signFlags) take(flag string, content []byte) {
+	text := bytes.TrimSpace(content)
+	switch flag {
+	case "message-file":
+		f.MessageBytes = append([]byte{}, content...)
+	case "transaction-file":
+		f.Transaction = string(text)
+	case "typed-data-file":
+		f.TypedData = text
+	case "authorization-file":
+		f.Authorization = text
+	case "user-operation-file":
+		f.UserOperation = text
+	}
 }
 
 func saveBundle(c *cobra.Command, cl *client.Client, res *client.SignResult, path string) error {

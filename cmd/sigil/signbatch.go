@@ -3,23 +3,28 @@ package main
 import (
 	"fmt"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/canon"
 )
 
-// batchItem is one message or transaction of a --batch file.
+// batchItem is one message, transaction or document of a --batch file.
 type batchItem struct {
 	WalletID      string `json:"wallet_id"`
 	Network       string `json:"network"`
 	Message       string `json:"message,omitzero"`
 	Transaction   string `json:"transaction,omitzero"`
 	MessageFormat string `json:"message_format,omitzero"`
+
+	TypedData     jsontext.Value `json:"typed_data,omitzero"`
+	Authorization jsontext.Value `json:"authorization,omitzero"`
+	UserOperation jsontext.Value `json:"user_operation,omitzero"`
 }
 
 func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
-	for _, name := range []string{"wallet", "network", "message", "message-file", "transaction", "transaction-file", "bundle", "format", "application-domain", "required-signatory", "content-format"} {
+	for _, name := range append(payloadFlags(), "wallet", "network", "bundle", "format", "application-domain", "required-signatory", "content-format") {
 		if c.Flags().Changed(name) {
 			return usagef("say it in the file", "--%s doesn't go with --batch", name)
 		}
@@ -34,7 +39,8 @@ func (a *app) signBatch(c *cobra.Command, f *signFlags) error {
 	}
 	requests := make([]client.SignRequest, len(items))
 	for i, it := range items {
-		requests[i] = client.SignRequest{WalletID: it.WalletID, Network: it.Network, Message: it.Message, Transaction: it.Transaction, Format: it.MessageFormat}
+		requests[i] = client.SignRequest{WalletID: it.WalletID, Network: it.Network, Message: it.Message, Transaction: it.Transaction, Format: it.MessageFormat,
+			TypedData: it.TypedData, Authorization: it.Authorization, UserOperation: it.UserOperation}
 	}
 	cl, err := a.client()
 	if err != nil {

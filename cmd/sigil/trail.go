@@ -29,7 +29,7 @@ is the service's word, for finding things: what proves a decision is its receipt
 		RunE: func(c *cobra.Command, _ []string) error { return a.listAudit(c, f) }}
 	f.add(c)
 	fl := c.Flags()
-	fl.StringVar(&f.EventType, "event-type", "", "message.signed, transaction.signed, wallet.created, api_key.created, api_key.revoked or org.created")
+	fl.StringVar(&f.EventType, "event-type", "", "message.signed, transaction.signed, typed_data.signed, authorization.signed, user_operation.signed, wallet.created, api_key.created, api_key.revoked or org.created")
 	fl.StringVar(&f.success, "success", "", "true or false")
 	fl.StringVar(&f.WalletID, "wallet", "", "id of a wallet")
 	fl.StringVar(&f.KeyID, "key-id", "", "key id, as `sigil key list` --json prints it")

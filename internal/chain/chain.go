@@ -158,9 +158,12 @@ func MessageIntent(n *Network, format string, message []byte) Intent {
 	return Intent{Kind: KindMessage, Network: n.Slug, Format: format, Length: len(message), SHA256: hex.EncodeToString(d[:])}
 }
 
+// Encode returns the intent's canonical JSON.
+func (i *Intent) Encode() ([]byte, error) { return canon.EncodeJSON(i) }
+
 // Digest returns the SHA-256 of the intent's canonical JSON.
 func (i *Intent) Digest() ([32]byte, error) {
-	b, err := canon.EncodeJSON(i)
+	b, err := i.Encode()
 	if err != nil {
 		return [32]byte{}, err
 	}

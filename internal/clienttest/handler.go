@@ -369,10 +369,13 @@ func (s *Service) sign(o *org, g *authority.VerifiedGrant, req *authority.Reques
 	address, _ := n.Codec.Address(k.PublicKey)
 	out := api.Signature{Signature: text, WalletID: w.cert.Wallet.String(), Network: n.Slug, Address: address,
 		PublicKey: hex.EncodeToString(k.PublicKey), Receipt: ref}
+	if err == nil && p.Intent.Kind != chain.KindMessage {
+		out.Intent, err = p.Intent.Encode()
+	}
 	if err == nil && p.Assemble != nil {
 		var signed *chain.Signed
 		if signed, err = p.Assemble(raw); err == nil {
-			out.SignedTransaction, out.TransactionHash = signed.Text, signed.ID
+			out.SignedTransaction, out.TransactionHash, out.SignedPSBT = signed.Text, signed.ID, signed.PSBT
 		}
 	}
 	return out, err

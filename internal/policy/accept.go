@@ -102,15 +102,25 @@ func (a *Acceptance) checkText() error {
 	if b, err := hex.DecodeString(a.Begins); a.Begins != "" && (err != nil || len(b) > 8 || a.Begins != strings.ToLower(a.Begins)) {
 		return errors.New("begins is not the lower-case hex of 1 to 8 bytes")
 	}
-	if strings.HasPrefix(a.Contract, "0x") && (len(a.Contract) != 42 || a.Contract != strings.ToLower(a.Contract)) {
-		return errors.New("contract is not an address in lower-case hex")
+	if a.Contract != "" && !isAddress(a.Contract, strings.HasPrefix(a.Kind, "lookup_") || a.Kind == AcceptInstruction) {
+		return errors.New("contract is not an address: 0x and lower-case hex, on Solana base58")
 	}
 	for _, account := range a.Accounts {
-		if account == "" || len(account) > 44 {
+		if !isAddress(account, true) {
 			return errors.New("an account is not an address in base58")
 		}
 	}
 	return nil
+}
+
+// isAddress reports whether s is written as addresses are: 0x and lower-case
+// hex of 20 bytes, on Solana base58 of 32.
+func isAddress(s string, solana bool) bool {
+	if hex, ok := strings.CutPrefix(s, "0x"); ok && !solana {
+		return len(hex) == 40 && strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+	return len(s) >= 32 && len(s) <= 44 && strings.Trim(s, alphabet) == ""
 }
 
 // accepts reports whether the policy names everything that a request does and

@@ -13,7 +13,8 @@ import (
 // eventTypes are the names of the kinds on the wire.
 func eventTypes() map[store.EventKind]string {
 	return map[store.EventKind]string{
-		store.EventSigned: "message.signed", store.EventTransactionSigned: "transaction.signed", store.EventWalletCreated: "wallet.created", store.EventKeyCreated: "api_key.created",
+		store.EventSigned: "message.signed", store.EventTransactionSigned: "transaction.signed", store.EventTypedDataSigned: "typed_data.signed",
+		store.EventAuthorizationSigned: "authorization.signed", store.EventUserOperationSigned: "user_operation.signed", store.EventWalletCreated: "wallet.created", store.EventKeyCreated: "api_key.created",
 		store.EventKeyRevoked: "api_key.revoked", store.EventOrganizationCreated: "org.created",
 	}
 }
@@ -74,7 +75,7 @@ func auditEvent(e *store.Event) api.AuditEvent {
 	out := api.AuditEvent{ID: eventID(e).String(), Timestamp: e.At, OrganizationID: e.Organization.String(), EventType: eventTypes()[e.Kind],
 		Success: e.Success, ErrorCode: e.Code, ActorType: "admin", KeyID: e.KeyID, Network: e.Network}
 	switch e.Kind {
-	case store.EventSigned, store.EventTransactionSigned, store.EventWalletCreated:
+	case store.EventSigned, store.EventTransactionSigned, store.EventTypedDataSigned, store.EventAuthorizationSigned, store.EventUserOperationSigned, store.EventWalletCreated:
 		out.ActorType, out.ActorID, out.ReceiptID = "api_key", e.KeyID, e.ID.String()
 	case store.EventKeyCreated, store.EventKeyRevoked:
 		out.GrantID = e.ID.String()

@@ -389,15 +389,16 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 	}
 	out := &api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
 		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)}
-	if kind == chain.KindTransaction {
-		err = assemble(out, n, &body.Payload)
+	if kind != chain.KindMessage {
+		err = explain(out, n, &body.Payload)
 	}
 	return out, err
 }
 
-// assemble puts the signature into the transaction that was asked for: both
-// are public, and the workload released no more than the signature.
-func assemble(out *api.Signature, n *chain.Network, p *chain.Payload) error {
+// explain adds the intent that the receipt names, and puts the signature into
+// the transaction that was asked for: all is public, and the workload released
+// no more than the signature.
+func explain(out *api.Signature, n *chain.Network, p *chain.Payload) error {
 	pub, err := hex.DecodeString(out.PublicKey)
 	if err != nil {
 		return err
@@ -406,11 +407,14 @@ func assemble(out *api.Signature, n *chain.Network, p *chain.Payload) error {
 	if err != nil {
 		return err
 	}
+	if out.Intent, err = prepared.Intent.Encode(); err != nil {
+		return err
+	}
 	signed, err := n.Assemble(prepared, out.Signature)
 	if err != nil {
 		return err
 	}
-	out.SignedTransaction, out.TransactionHash = signed.Text, signed.ID
+	out.SignedTransaction, out.TransactionHash, out.SignedPSBT = signed.Text, signed.ID, signed.PSBT
 	return nil
 }
 

@@ -202,6 +202,9 @@ const (
 	EventKeyRevoked          EventKind = 4
 	EventOrganizationCreated EventKind = 5
 	EventTransactionSigned   EventKind = 6
+	EventTypedDataSigned     EventKind = 7
+	EventAuthorizationSigned EventKind = 8
+	EventUserOperationSigned EventKind = 9
 )
 
 // Event is one line of an organisation's audit trail.

@@ -49,7 +49,7 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 		"cut":              {whole, body("base", transferOnBase[:len(transferOnBase)-2]), "transaction_invalid"},
 		"a digest":         {whole, body("base", "0x"+strings.Repeat("ab", 32)), "transaction_invalid"},
 		"and a message":    {whole, strings.Replace(body("base", transferOnBase), "}", `,"message":"hi"}`, 1), "invalid_argument"},
-		"neither":          {whole, strings.Replace(body("base", transferOnBase), "transaction", "typed_data", 1), "malformed_json"},
+		"neither":          {whole, strings.Replace(body("base", transferOnBase), "transaction", "typed", 1), "malformed_json"},
 	} {
 		if got := ask(c.token, c.body); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

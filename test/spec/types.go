@@ -115,8 +115,8 @@ func (t *Types) value(typ reflect.Type, schema *jsonschema.Schema) error {
 		return unless(kind == "string" && schema.Format != nil && schema.Format.Name == "date-time", differs)
 	case typ == reflect.TypeFor[json.RawMessage]():
 		return unless(kind == "object", differs)
-	case typ == reflect.TypeFor[jsontext.Value](): // as it came, whatever it is
-		return unless(kind == "" && len(schema.AnyOf) > 0, differs)
+	case typ == reflect.TypeFor[jsontext.Value](): // as it came, whatever it is, or an object that others look into
+		return unless(kind == "" && len(schema.AnyOf) > 0 || kind == "object", differs)
 	case typ == reflect.TypeFor[[]byte]():
 		return unless(kind == "string" && schema.ContentEncoding != nil && schema.ContentEncoding.Name == "base64", differs)
 	}

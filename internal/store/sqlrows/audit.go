@@ -100,6 +100,12 @@ func event(l *receipt.Leaf, keyID string) store.Event {
 		e.Kind = store.EventWalletCreated
 	case l.Method == policy.MethodSignTransaction:
 		e.Kind = store.EventTransactionSigned
+	case l.Method == policy.MethodSignTypedData:
+		e.Kind = store.EventTypedDataSigned
+	case l.Method == policy.MethodSignAuthorization:
+		e.Kind = store.EventAuthorizationSigned
+	case l.Method == policy.MethodSignUserOperation:
+		e.Kind = store.EventUserOperationSigned
 	}
 	if !e.Success {
 		e.Code = l.Reason
