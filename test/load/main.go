@@ -94,6 +94,9 @@ func take(ctx context.Context, o options) (r *report, err error) {
 		}
 	}
 	r.finish()
+	if r.Operations, err = operations(); err != nil {
+		return r, err
+	}
 	if o.wallets > 0 {
 		err = r.wallets(ctx, dir, o)
 	}

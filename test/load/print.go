@@ -14,6 +14,7 @@ func (r *report) print(w io.Writer) {
 		r.printStages(w)
 		r.printFlush(w)
 	}
+	r.printOperations(w)
 	for i := range r.Wallets {
 		r.Wallets[i].print(w)
 	}

@@ -27,6 +27,8 @@ type report struct {
 	Parts   map[string]parts `json:"parts"` // by engine, of the runs with 64 clients
 	Runs    []measurement    `json:"runs"`
 	Wallets []walletFigures  `json:"wallets"` // by engine
+
+	Operations []costed `json:"operations"`
 }
 
 func (r *report) run(engine string, flushed bool, clients int) *measurement {
