@@ -32,6 +32,7 @@ const (
 	CodeUnsupportedPayload   Code = "unsupported_payload"
 	CodeTransactionInvalid   Code = "transaction_invalid"
 	CodeTransactionNetwork   Code = "transaction_other_network"
+	CodePayloadInvalid       Code = "payload_invalid"
 	CodeTransactionOpaque    Code = "transaction_opaque"
 	CodeWalletNotFound       Code = "wallet_not_found"
 	CodeLedgerEmpty          Code = "ledger_empty"
@@ -128,8 +129,9 @@ func specsOfRequests() []Spec {
 		{CodeMessageIsDigest, forbidden, "Sign the content, not its hash: a hash may stand for anything."},
 		{CodeUnsupportedPayload, bad, "Send a kind of payload that GET /v1/networks lists for the network."},
 		{CodeTransactionInvalid, bad, "Send the whole unsigned transaction in the chain's own encoding, as its libraries serialise it."},
+		{CodePayloadInvalid, bad, "Send the document as its standard has it, and write each value the plain way: the message says where it isn't."},
 		{CodeTransactionNetwork, bad, "Name the network that the transaction is for: its chain id says which."},
-		{CodeTransactionOpaque, forbidden, "Send what the TEE understands: deployments, delegations, unknown calls and accounts out of lookup tables wait for policies that can name them."},
+		{CodeTransactionOpaque, forbidden, "Send what the TEE understands, or have the owner make a key whose policy accepts exactly this (accept, docs/FORMATS.md)."},
 		{CodeWalletNotFound, missing, "Check the wallet id and that the key is of the same organisation."},
 		{CodeWalletArchived, conflict, "Take the wallet back from the archive (PATCH archived: false), or use another."},
 		{CodeReceiptNotFound, missing, "Check the receipt id and that the key is of the same organisation."},

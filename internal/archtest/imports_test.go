@@ -28,6 +28,7 @@ func ranks() map[string]int {
 		// What the TEE is made of.
 		"internal/keys":           10,
 		"internal/policy":         10,
+		"internal/typeddata":      10,
 		"internal/teeconfig":      10,
 		"internal/image":          10,
 		"internal/adminkey":       10,

@@ -48,6 +48,8 @@ const (
 	CodePayload = "unsupported_payload"       // the network doesn't sign that kind
 	CodeInvalid = "transaction_invalid"       // it isn't one, or not in the chain's one encoding
 	CodeNetwork = "transaction_other_network" // it is one of another network
+
+	CodePayloadInvalid = "payload_invalid" // of a document: it isn't one, or not strictly
 )
 
 // Refuse makes a RefusedError.

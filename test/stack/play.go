@@ -101,7 +101,8 @@ func (s *Stack) reply(res *http.Response, want int, data any) {
 // AllowAll is a policy without limits.
 func AllowAll() policy.Policy {
 	all := []string{policy.Any}
-	return policy.Policy{Wallets: all, Networks: all, Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodCreateWallet}}
+	return policy.Policy{Wallets: all, Networks: all, Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodSignTypedData,
+		policy.MethodSignAuthorization, policy.MethodSignUserOperation, policy.MethodCreateWallet}}
 }
 
 // NewKey makes a secret token and has the owner grant it; edit may be nil.

@@ -16,6 +16,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
@@ -33,6 +34,7 @@ type fixture struct {
 	grant    *authority.VerifiedGrant
 	token    *authority.Token
 	state    ed25519.PrivateKey
+	admin    ed25519.PrivateKey
 	wallets  map[string]wallet
 }
 
@@ -77,16 +79,30 @@ func newFixture(t *testing.T) *fixture {
 	if f.token, err = authority.NewToken(authority.SecretKey, f.genesis.Digest, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	pub := f.token.PublicKey()
-	grant := sign(t, admin, authority.TypeGrant, authority.Grant{Format: authority.FormatGrant, OrganizationID: org, Genesis: hex.EncodeToString(f.genesis.Digest[:]),
-		StateKey: hex.EncodeToString(f.state[32:]), GrantID: org, Name: "vectors", Credential: hex.EncodeToString(pub[:]), NotBefore: 0, Expires: time.Now().Unix() + 3600, Policy: stack.AllowAll()})
-	if f.grant, err = authority.VerifyGrant(grant, f.genesis); err != nil {
+	f.admin = admin
+	if err := f.service.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: genesis}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.service.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGenesis, Bytes: genesis}, {Kind: teelink.ObjectGrant, Bytes: grant}}); err != nil {
+	return f.accepting(t, nil)
+}
+
+// accepting is the fixture under a grant that allows all, and accepts what is
+// listed.
+func (f *fixture) accepting(t *testing.T, accept []policy.Acceptance) *fixture {
+	t.Helper()
+	p, pub := stack.AllowAll(), f.token.PublicKey()
+	p.Accept = accept
+	grant := sign(t, f.admin, authority.TypeGrant, authority.Grant{Format: authority.FormatGrant, OrganizationID: f.genesis.OrganizationID, Genesis: hex.EncodeToString(f.genesis.Digest[:]),
+		StateKey: hex.EncodeToString(f.state[32:]), GrantID: f.genesis.OrganizationID, Name: "vectors", Credential: hex.EncodeToString(pub[:]), NotBefore: 0, Expires: time.Now().Unix() + 3600, Policy: p})
+	g := *f
+	var err error
+	if g.grant, err = authority.VerifyGrant(grant, f.genesis); err != nil {
 		t.Fatal(err)
 	}
-	return f
+	if err := f.service.Put(t.Context(), []teelink.Object{{Kind: teelink.ObjectGrant, Bytes: grant}}); err != nil {
+		t.Fatal(err)
+	}
+	return &g
 }
 
 func sign(t *testing.T, key ed25519.PrivateKey, typ string, doc any) []byte {

@@ -45,6 +45,7 @@ type entry struct {
 	SignedTx flexible `json:"signed_tx"`
 	TxHash   flexible `json:"tx_hash"`
 
+	TypedData flexible `json:"typed_data"`
 	Message   flexible `json:"message"`
 	Input     flexible `json:"input"`
 	Signature flexible `json:"signature"`
@@ -172,6 +173,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 		f.report(t, y, e, name, f.address(slug, e))
 	case e.Family == "evm" && e.Kind == "transaction":
 		f.transaction(t, y, e, name, slug, registered)
+	case e.Family == "evm" && e.Kind == "eip712":
+		f.typedData(t, y, e, name, slug)
 	case e.Family == "solana" && e.Kind == "transaction":
 		f.solanaTransaction(t, y, e, name)
 	case !slices.Contains([]string{"eip191-personal_sign", "message-raw", "offchain-message", "offchain-message-v0-legacy-header"}, e.Kind):

@@ -1,0 +1,192 @@
+package typeddata_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/sha3"
+
+	"github.com/sigilkeys/sigil/internal/typeddata"
+)
+
+type recorded struct {
+	Name     string          `json:"name"`
+	Document json.RawMessage `json:"document"`
+	Digest   string          `json:"digest"`
+}
+
+func documents(t testing.TB) (list []recorded) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/documents.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func digest(d *typeddata.Document) string {
+	h := sha3.NewLegacyKeccak256()
+	h.Write(d.Preimage[:])
+	return "0x" + hex.EncodeToString(h.Sum(nil))
+}
+
+// TestDocuments: the digest that three libraries agree on, and none where
+// they disagree.
+func TestDocuments(t *testing.T) {
+	signed, refused := 0, 0
+	for _, r := range documents(t) {
+		d, err := typeddata.Parse(r.Document)
+		switch {
+		case r.Digest == "" && err == nil:
+			t.Errorf("%s: taken, and libraries disagree on it", r.Name)
+		case r.Digest == "":
+			refused++
+		case err != nil:
+			t.Errorf("%s: %v", r.Name, err)
+		case digest(d) != r.Digest:
+			t.Errorf("%s: %s, want %s", r.Name, digest(d), r.Digest)
+		default:
+			signed++
+		}
+	}
+	if t.Logf("%d alike, %d refused", signed, refused); signed < 40 || refused < 100 {
+		t.Error("too few documents")
+	}
+}
+
+const mail = `{"types":{"EIP712Domain":[{"name":"name","type":"string"},{"name":"chainId","type":"uint256"},{"name":"verifyingContract","type":"address"}],` +
+	`"Mail":[{"name":"to","type":"address"},{"name":"amount","type":"uint8"},{"name":"tags","type":"bytes4[2]"},{"name":"part","type":"Part[]"}],"Part":[{"name":"x","type":"int8"}]},` +
+	`"primaryType":"Mail","domain":{"name":"a","chainId":1,"verifyingContract":"0x00000000000000000000000000000000000000aa"},` +
+	`"message":{"to":"0x00000000000000000000000000000000000000bb","amount":"255","tags":["0x01020304","0x05060708"],"part":[{"x":-128},{"x":"127"}]}}`
+
+func TestMembers(t *testing.T) {
+	d, err := typeddata.Parse([]byte(mail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.EncodedType != "Mail(address to,uint8 amount,bytes4[2] tags,Part[] part)Part(int8 x)" || d.Domain != (typeddata.Domain{Name: "a", ChainID: "1", VerifyingContract: "0x00000000000000000000000000000000000000aa"}) {
+		t.Errorf("%q, %+v", d.EncodedType, d.Domain)
+	}
+}
+
+// TestStrict changes one thing of a good document: it is refused, and the
+// error says where; or it means the same.
+func TestStrict(t *testing.T) {
+	good, err := typeddata.Parse([]byte(mail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`"255"`, `256`, "message.amount: "}, {`"255"`, `"0100"`, "message.amount: "}, {`"255"`, `255.0`, "message.amount: "}, {`"255"`, `2e1`, "message.amount: "},
+		{`"255"`, `"-1"`, "message.amount: "}, {`"255"`, `""`, "message.amount: "}, {`"255"`, `" 1"`, "message.amount: "}, {`"255"`, `"0X1"`, "message.amount: "},
+		{`"255"`, `true`, "message.amount: "}, {`"255"`, `null`, "message.amount: "}, {`"255"`, `["1"]`, "message.amount: "}, {`"255"`, `"0x-1"`, "message.amount: "}, {`"255"`, `-0`, "message.amount: "},
+		{`"255"`, `"0x1_0"`, "message.amount: "}, {`"255"`, `"1_0"`, "message.amount: "}, {`"255"`, `255`, ""}, {`"255"`, `"0xff"`, ""}, {`"255"`, `"0x00FF"`, ""},
+		{`{"x":-128}`, `{"x":-129}`, "item 0 of part"}, {`{"x":-128}`, `{"x":"128"}`, "item 0 of part"}, {`{"x":-128}`, `{"x":"-128"}`, ""}, {`{"x":-128}`, `{"x":-128,"y":1}`, "item 0 of part"},
+		{`{"x":-128}`, `{}`, "item 0 of part"}, {`{"x":-128}`, `{"x":-128,"x":-128}`, "duplicate"}, {`{"x":-128}`, `null`, "item 0 of part"},
+		{`"0x05060708"`, `"0x050607"`, "item 1 of tags"}, {`"0x05060708"`, `"05060708"`, "item 1 of tags"}, {`"0x05060708"`, `"0x0506070"`, "item 1 of tags"}, {`,"0x05060708"`, ``, "message.tags: "},
+		{`"0x05060708"`, `"0x05060708","0x05060708"`, "message.tags: "},
+		{`bb"`, `bB"`, "message.to: "}, {`bb"`, `b"`, "message.to: "}, {`"0x00000000000000000000000000000000000000bb"`, `"00000000000000000000000000000000000000bb"`, "message.to: "},
+		{`"0x00000000000000000000000000000000000000bb"`, `"0x000000000000000000000000000000000000000000bb"`, "message.to: "},
+		{`"name":"a",`, ``, "domain: "}, {`"name":"a",`, `"name":"",`, "domain: "}, {`"name":"a",`, `"name":"a","version":"1",`, "domain: "}, {`"domain":{"name":"a"`, `"domain":{"x":1,"name":"a"`, "domain: "},
+		{`{"name":"name","type":"string"},{"name":"chainId","type":"uint256"}`, `{"name":"chainId","type":"uint256"},{"name":"name","type":"string"}`, "types.EIP712Domain"},
+		{`"chainId","type":"uint256"`, `"chainId","type":"uint64"`, "types.EIP712Domain"},
+		{`"uint8"`, `"uint"`, "types.Mail.amount"}, {`"uint8"`, `"uint08"`, "types.Mail.amount"}, {`"uint8"`, `"uint264"`, "types.Mail.amount"}, {`"uint8"`, `"Nothing"`, "types.Mail.amount"},
+		{`"uint8"`, `"EIP712Domain"`, "types.Mail.amount"}, {`"uint8"`, `"Mail"`, "types.Mail.amount"}, {`"bytes4[2]"`, `"bytes4[02]"`, "types.Mail.tags"}, {`"bytes4[2]"`, `"bytes4[2"`, "types.Mail.tags"}, {`"bytes4[2]"`, `"bytes4[2]]"`, "types.Mail.tags"},
+		{`"Part":[{`, `"Unused":[{"name":"x","type":"bool"}],"Part":[{`, "types.Unused"}, {`"Part":[{"name":"x","type":"int8"}]`, `"Part":[]`, "types.Part"}, {`"name":"x"`, `"name":"x y"`, "types.Part"},
+		{`"primaryType":"Mail"`, `"primaryType":"Part"`, "types.Mail"}, {`"primaryType":"Mail"`, `"primaryType":"EIP712Domain"`, "primaryType"}, {`"primaryType":"Mail"`, `"primaryType":"x"`, "primaryType"},
+		{`"primaryType":"Mail"`, `"primaryType":"Mail","more":1`, "more"}, {`"primaryType":"Mail",`, ``, "primaryType"},
+		{`"name":"to","type":"address"`, `"name":"to","type":"address","more":""`, "types"},
+	} {
+		text := strings.Replace(mail, c.old, c.new, 1)
+		if text == mail {
+			t.Fatalf("%s isn't in the document", c.old)
+		}
+		d, err := typeddata.Parse([]byte(text))
+		switch {
+		case c.want == "" && (err != nil || d.Preimage != good.Preimage):
+			t.Errorf("%s: another meaning, or %v", c.new, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s for %s: %v, want %q", c.new, c.old, err, c.want)
+		}
+	}
+}
+
+// TestEachByteCounts: a document with one byte less isn't one, or says
+// something else.
+func TestEachByteCounts(t *testing.T) {
+	good, err := typeddata.Parse([]byte(mail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range len(mail) {
+		if d, err := typeddata.Parse([]byte(mail[:i] + mail[i+1:])); err == nil && d.Preimage == good.Preimage && mail[i] != ' ' {
+			t.Errorf("without the byte %d (%q) it is the same", i, mail[i])
+		}
+	}
+}
+
+// TestAllocations bounds what a document can make the reader allocate.
+func TestAllocations(t *testing.T) {
+	open := func(n int) string { return strings.Repeat("[", n) }
+	shut := func(n int) string { return strings.Repeat("]", n) }
+	with := func(field, value string) string {
+		return `{"types":{"EIP712Domain":[{"name":"name","type":"string"}],"M":[{"name":"f","type":"` + field + `"}]},"primaryType":"M","domain":{"name":"a"},"message":{"f":` + value + `}}`
+	}
+	for name, doc := range map[string]string{
+		"numbers":     with("uint8[]", "["+strings.Repeat("0,", 15000)+"0]"),
+		"two digits":  with("uint8[]", "["+strings.Repeat("77,", 10000)+"0]"),
+		"three":       with("uint8[]", "["+strings.Repeat("200,", 7000)+"0]"),
+		"minus":       with("int8[]", "["+strings.Repeat("-1,", 10000)+"0]"),
+		"quoted":      with("uint8[]", "["+strings.Repeat(`"9",`, 7000)+"0]"),
+		"hex":         with("bytes1[]", "["+strings.Repeat(`"0x00",`, 4000)+`"0x00"]`),
+		"empty lists": with("uint8[][]", "["+strings.Repeat("[],", 10000)+"[]]"),
+		"empty texts": with("string[]", "["+strings.Repeat(`"",`, 10000)+`""]`),
+		"deep":        with("uint8"+strings.Repeat("[]", 40), open(40)+shut(40)),
+		"deep JSON":   with("uint8[]", open(15000)+shut(15000)),
+		"open":        with("uint8[]", open(30000)),
+		"many types":  `{"types":{` + strings.Repeat(`"A":[],`, 4000) + `"B":[]},"primaryType":"A","domain":{},"message":{}}`,
+		"many names":  `{"types":{"A":[` + strings.Repeat(`{"name":"a","type":"A"},`, 1300) + `{}]},"primaryType":"A","domain":{},"message":{}}`,
+		"a long text": with("string", `"`+strings.Repeat("a", 32000)+`"`),
+		"escapes":     with("string", `"`+strings.Repeat(`\u0061`, 5000)+`"`),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := typeddata.Parse([]byte(doc))
+		runtime.ReadMemStats(&after)
+		got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10)
+		if t.Logf("%s: %d bytes for %d (%.80v)", name, got, len(doc), err); got > most {
+			t.Errorf("%s: at most %d", name, most)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(mail))
+	for _, r := range documents(f) {
+		if len(r.Document) < 2000 {
+			f.Add([]byte(r.Document))
+		}
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		d, err := typeddata.Parse(doc)
+		if err == nil && (d.EncodedType == "" || d.Preimage[0] != 0x19 || len(d.Message) == 0) {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := typeddata.Parse([]byte(mail)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package vectors
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/internal/typeddata"
+)
+
+// typedData has the workload sign an entry's document, by a grant that
+// accepts its type: nobody can explain most of them.
+func (f *fixture) typedData(t *testing.T, y *tally, e *entry, name, slug string) {
+	doc := jsontext.Value(e.TypedData)
+	if len(doc) == 0 || string(doc) == "null" {
+		doc = jsontext.Value(e.Input)
+	}
+	var accept []policy.Acceptance
+	if d, err := typeddata.Parse(doc); err == nil {
+		slug = f.chainOf(d, slug)
+		accept = []policy.Acceptance{{Kind: policy.AcceptTypedData, Network: slug, Contract: d.Domain.VerifyingContract, Type: d.EncodedType}}
+	}
+	if slug == "" {
+		slug = "ethereum"
+	}
+	n, ok := f.networks.Lookup(slug)
+	if !ok {
+		y.left[name+": network isn't registered"]++
+		return
+	}
+	private, err := unhex(e.Private)
+	if err != nil || len(private) != 32 {
+		private = bytes.Repeat([]byte{7}, 32) // entries to refuse may have no key
+	}
+	g := f.accepting(t, accept)
+	w, err := g.wallet(t.Context(), n.Curve, private)
+	if err != nil {
+		f.report(t, y, e, name, err)
+		return
+	}
+	item, leaf, err := g.decide(t.Context(), w, slug, chain.Payload{TypedData: doc})
+	code := refusal(leaf, err)
+	switch {
+	case e.Expect == "reject" && code != "":
+		y.refused[name+": "+code]++
+		return
+	case e.Expect == "reject":
+		err = errors.New("signed, but must be refused")
+	case code != "":
+		err = errors.New("refused: " + code + ": " + item.Explanation)
+	case err == nil:
+		err = f.compare(t.Context(), n, w, e, item, leaf)
+	}
+	f.report(t, y, e, name, err)
+}
+
+// chainOf is the network that the document names; of one that names none, the
+// entry's.
+func (f *fixture) chainOf(d *typeddata.Document, slug string) string {
+	for _, n := range f.networks.List() {
+		if n.ChainID != 0 && d.Domain.ChainID == strconv.FormatUint(n.ChainID, 10) {
+			return n.Slug
+		}
+	}
+	if d.Domain.ChainID != "" {
+		return "chain " + d.Domain.ChainID
+	}
+	return slug
+}
