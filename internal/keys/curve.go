@@ -7,7 +7,8 @@
 // quiet, so this project looks after the pinned versions: the tests compare
 // them with decred's secp256k1 and the standard library, and with Wycheproof
 // and RFC vectors. ECDSA itself (nonce, equation) is in this package, since
-// the library's signer derives the public key once more for every signature.
+// the library's signer derives the public key once more for every signature,
+// and so are Schnorr signatures by Taproot keys (BIP-340, BIP-341).
 // Verification has public inputs only: for secp256k1 it is package vartime,
 // which shares no code with the signer, for Ed25519 the library's.
 //
@@ -43,7 +44,7 @@ func (s Scheme) SignatureSize(c Curve) int {
 	case s == SchemeDefault:
 		return c.SignatureSize()
 	case s == SchemeTaproot && c == Secp256k1:
-		return 64
+		return sizeTaproot
 	}
 	return 0
 }

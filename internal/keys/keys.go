@@ -126,13 +126,28 @@ func (v *Verifier) SignatureSize(s Scheme) int { return s.SignatureSize(v.curve)
 
 // VerifyScheme is Verify for a signature by any scheme.
 func (v *Verifier) VerifyScheme(s Scheme, msg, sig []byte) bool {
-	return s == SchemeDefault && v.Verify(msg, sig)
+	switch s {
+	case SchemeDefault:
+		return v.Verify(msg, sig)
+	case SchemeTaproot:
+		return v.verifyTaproot(msg, sig)
+	}
+	return false
 }
 
-// SignScheme is Sign by any scheme; random is read by those that want some.
-func SignScheme(c Curve, s Scheme, priv *[PrivateSize]byte, pub, msg, sig []byte, _ io.Reader) error {
-	if s == SchemeDefault {
+// SignScheme is Sign by any scheme; 32 bytes of random are read for
+// SchemeTaproot, and nothing for the default.
+func SignScheme(c Curve, s Scheme, priv *[PrivateSize]byte, pub, msg, sig []byte, random io.Reader) error {
+	switch {
+	case s == SchemeDefault:
 		return Sign(c, priv, pub, msg, sig)
+	case s == SchemeTaproot && c == Secp256k1:
+		var aux [32]byte
+		if _, err := io.ReadFull(random, aux[:]); err != nil {
+			return fmt.Errorf("read randomness: %w", err)
+		}
+		defer clear(aux[:])
+		return signTaproot(priv, pub, msg, &aux, sig)
 	}
 	return fmt.Errorf("%w: scheme %d of %v", ErrInput, s, c)
 }

@@ -1,5 +1,5 @@
-// Package vartime verifies ECDSA signatures on secp256k1 fast, in variable
-// time. Its inputs are public; nothing in it may ever see a secret, and
+// Package vartime verifies ECDSA and Schnorr signatures on secp256k1 fast, in
+// variable time. Its inputs are public; nothing in it may ever see a secret, and
 // package keys is its only user.
 //
 // Why another implementation. Each signature that Sigil makes is verified
