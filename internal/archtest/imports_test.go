@@ -43,6 +43,7 @@ func ranks() map[string]int {
 		"attest/attesttest":       20,
 		"internal/kms":            30,
 		"internal/chain/evm":      30,
+		"internal/chain/bitcoin":  30,
 		"internal/chain/solana":   30,
 		"internal/kms/gcpkms":     40,
 		"internal/kms/kmstest":    40,

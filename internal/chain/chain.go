@@ -94,7 +94,8 @@ type Message struct {
 	// Encoding of Message: "" or "utf8", "hex" (0x optional), "base64".
 	Encoding string `json:"message_encoding,omitzero"`
 	// Format of what is signed: "" is the network's usual one (EIP-191;
-	// Solana: the bytes themselves); FormatOffchain… on Solana.
+	// Solana: the bytes themselves; Bitcoin: FormatBIP322P2WPKH);
+	// FormatOffchain… on Solana, FormatBIP… on Bitcoin.
 	Format string `json:"message_format,omitzero"`
 	// ApplicationDomain of a Solana off-chain message v0: base58 of 32 bytes.
 	ApplicationDomain string `json:"application_domain,omitzero"`
@@ -111,6 +112,12 @@ const (
 	FormatOffchainV0       = "solana-offchain-v0"
 	FormatOffchainV0Legacy = "solana-offchain-v0-legacy"
 	FormatOffchainV1       = "solana-offchain-v1"
+
+	FormatBIP322P2WPKH = "bip322-p2wpkh" // Bitcoin's usual one
+	FormatBIP322P2TR   = "bip322-p2tr"
+	FormatBIP137P2PKH  = "bip137-p2pkh"
+	FormatBIP137P2SH   = "bip137-p2sh-p2wpkh"
+	FormatBIP137P2WPKH = "bip137-p2wpkh"
 )
 
 // Bytes returns the message's bytes.
