@@ -11,6 +11,7 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/receipt"
@@ -62,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	if token.Kind() != authority.SecretKey {
 		return nil, badArgument("SecretKey", "a secret key begins with %s", authority.SecretKey)
 	}
-	networks, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		return nil, err
 	}

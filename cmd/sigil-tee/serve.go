@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
@@ -47,7 +48,7 @@ func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	networks, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		return err
 	}

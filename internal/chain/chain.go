@@ -61,7 +61,7 @@ func Refuse(code, format string, args ...any) error {
 type Network struct {
 	Slug    string
 	Name    string
-	Family  string // evm, solana
+	Family  string // bitcoin, evm, solana
 	Curve   keys.Curve
 	ChainID uint64 // EVM; 0 elsewhere
 	Testnet bool

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -23,7 +24,7 @@ func refusal(err error) string {
 }
 
 func TestRegistry(t *testing.T) {
-	r, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	r, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: found %v", n.Slug, found)
 		}
 	}
-	if got := strings.Join(slugs, " "); got != "arbitrum arbitrum-sepolia avalanche avalanche-fuji base base-sepolia bsc bsc-testnet ethereum hoodi optimism optimism-sepolia polygon polygon-amoy sepolia solana" {
+	if got := strings.Join(slugs, " "); got != "arbitrum arbitrum-sepolia avalanche avalanche-fuji base base-sepolia bitcoin bitcoin-regtest bitcoin-signet bitcoin-testnet4 bsc bsc-testnet ethereum hoodi optimism optimism-sepolia polygon polygon-amoy sepolia solana" {
 		t.Errorf("networks %s", got)
 	}
 	for _, slug := range []string{"", "Ethereum", "ethereum ", "eth", "evm:1"} {

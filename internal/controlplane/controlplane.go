@@ -16,6 +16,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/ledger"
@@ -117,7 +118,7 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Log.Error("close database", "error", err)
 		}
 	}()
-	networks, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/devstack"
@@ -213,7 +214,7 @@ func (l *load) report(t *testing.T, recoveries []time.Duration) {
 
 func registry(t *testing.T) *chain.Registry {
 	t.Helper()
-	n, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	n, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		t.Fatal(err)
 	}

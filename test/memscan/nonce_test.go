@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -31,7 +32,7 @@ type joined struct {
 // has the key. They follow from the signature and the key.
 func (l *learner) nonces(list []signature) {
 	l.t.Helper()
-	networks, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/cloudsim"
@@ -141,7 +142,7 @@ func Start(t testing.TB, opt Options) *Stack {
 		s.Cloud = NewCloud(t, s.Digest)
 	}
 	var err error
-	if s.Networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
+	if s.Networks, err = chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks()); err != nil {
 		t.Fatal(err)
 	}
 	if s.tee = s.opt.TEE; s.tee == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -50,7 +51,7 @@ func newFixture(t *testing.T) *fixture {
 	digest := stack.MadeUpDigest("vectors")
 	cloud := stack.NewCloud(t, digest)
 	var err error
-	if f.networks, err = chain.NewRegistry(evm.Networks(), solana.Networks()); err != nil {
+	if f.networks, err = chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks()); err != nil {
 		t.Fatal(err)
 	}
 	f.args = stack.WorkloadArgs(t, cloud, true, time.Now, [32]byte{1}, f.networks)
