@@ -67,9 +67,9 @@ func (p *psbt) prevouts(w *wallet) ([]txOut, []spend, error) {
 		}
 		if err == nil && w.owns(prev[i].script) {
 			var s spend
-			if s, err = in.own(w, prev[i].script); err == nil {
-				s.index, own, ecdsa = i, append(own, s), ecdsa || s.kind != scriptP2TR
-			}
+			s, err = in.own(w, prev[i].script)
+			s.index = i
+			own, ecdsa = append(own, s), ecdsa || s.kind != scriptP2TR
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("input %d: %w", i, err)
