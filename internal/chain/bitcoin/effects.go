@@ -62,6 +62,7 @@ func (p *psbt) sums(prev []txOut) (in, fee uint64, err error) {
 		outpoints[string(o)] = struct{}{}
 	}
 	var out uint64
+	unusual := 0
 	for i := range t.out {
 		if out += t.out[i].value; t.out[i].value > maxMoney || out > maxMoney {
 			return 0, 0, errors.New("the outputs have more than there is")
@@ -69,6 +70,12 @@ func (p *psbt) sums(prev []txOut) (in, fee uint64, err error) {
 		if len(t.out[i].script) == 0 {
 			return 0, 0, fmt.Errorf("output %d has no script: anyone could take it", i)
 		}
+		if kind := kindOf(t.out[i].script); kind == scriptReturn || kind == scriptOther || kind == scriptWitness {
+			unusual++
+		}
+	}
+	if unusual > maxUnusual {
+		return 0, 0, fmt.Errorf("%d outputs have no address, more than %d", unusual, maxUnusual)
 	}
 	if in > maxMoney {
 		return 0, 0, errors.New("the inputs have more than there is")
@@ -125,7 +132,7 @@ func (p *psbt) vsize(prev []txOut) uint64 {
 
 // effects describes what the transaction does. Change is what goes back to a
 // script of the wallet's own key, whatever the host's hints call it.
-func (p *psbt) effects(c Codec, w *wallet, own []spend, in, fee uint64) (*chain.Effects, error) {
+func (p *psbt) effects(c Codec, w *wallet, own []spend, in, fee uint64) *chain.Effects {
 	t := p.tx
 	first := &t.in[own[0].index]
 	e := &chain.Effects{
@@ -134,15 +141,11 @@ func (p *psbt) effects(c Codec, w *wallet, own []spend, in, fee uint64) (*chain.
 		FeeMax:  strconv.FormatUint(fee, 10),
 		Actions: make([]chain.Action, 0, len(t.out)),
 	}
-	unusual := 0
 	for i := range t.out {
-		a, flags, odd := t.out[i].action(c, w)
-		if unusual += odd; unusual > maxUnusual {
-			return nil, fmt.Errorf("more than %d outputs have no address", maxUnusual)
-		}
+		a, flag := t.out[i].action(c, w)
 		e.Actions = append(e.Actions, a)
-		if flags != "" {
-			e.Flags = note(e.Flags, flags)
+		if flag != "" {
+			e.Flags = note(e.Flags, flag)
 		}
 		if t.out[i].dust() {
 			e.Flags = note(e.Flags, flagDust)
@@ -166,7 +169,7 @@ func (p *psbt) effects(c Codec, w *wallet, own []spend, in, fee uint64) (*chain.
 			e.Flags = note(e.Flags, flagRelative)
 		}
 	}
-	return e, nil
+	return e
 }
 
 // note adds a flag that isn't there yet.
@@ -179,20 +182,20 @@ func note(flags []string, flag string) []string {
 	return append(flags, flag)
 }
 
-// action says what an output does; odd counts those without an address.
-func (o *txOut) action(c Codec, w *wallet) (a chain.Action, flag string, odd int) {
+// action says what an output does.
+func (o *txOut) action(c Codec, w *wallet) (a chain.Action, flag string) {
 	amount := strconv.FormatUint(o.value, 10)
 	switch kind := kindOf(o.script); {
 	case w.owns(o.script):
-		return chain.Action{Kind: chain.ActionChange, Asset: chain.AssetNative, To: c.address(o.script), Amount: amount}, "", 0
+		return chain.Action{Kind: chain.ActionChange, Asset: chain.AssetNative, To: c.address(o.script), Amount: amount}, ""
 	case kind == scriptReturn && o.value > 0:
-		return chain.Action{Kind: chain.ActionBurn, Asset: chain.AssetNative, Amount: amount, Text: hex.EncodeToString(o.script[1:])}, flagBurns, 1
+		return chain.Action{Kind: chain.ActionBurn, Asset: chain.AssetNative, Amount: amount, Text: hex.EncodeToString(o.script[1:])}, flagBurns
 	case kind == scriptReturn:
-		return chain.Action{Kind: chain.ActionMemo, Text: hex.EncodeToString(o.script[1:])}, "", 1
+		return chain.Action{Kind: chain.ActionMemo, Text: hex.EncodeToString(o.script[1:])}, ""
 	case kind == scriptOther || kind == scriptWitness:
-		flag, odd = flagUnknown, 1
+		flag = flagUnknown
 	}
-	return chain.Action{Kind: chain.ActionTransfer, Asset: chain.AssetNative, To: c.address(o.script), Amount: amount}, flag, odd
+	return chain.Action{Kind: chain.ActionTransfer, Asset: chain.AssetNative, To: c.address(o.script), Amount: amount}, flag
 }
 
 // dust says whether Bitcoin Core would call the output dust at its default

@@ -95,10 +95,10 @@ func (c *cursor) fields(visit func(r *record) error) ([]byte, error) {
 	if c.failed {
 		return nil, errors.New("it ends within a map, or a size isn't in its shortest form")
 	}
-	again := from
-	seen := make([][]byte, 0, n)
+	again, seen := from, make([][]byte, 0, n)
+	var r record
 	for range n {
-		r, _ := again.record()
+		r, _ = again.record()
 		if err := visit(&r); err != nil {
 			return nil, err
 		}

@@ -53,10 +53,6 @@ func (c Codec) prepare(n *chain.Network, p *psbt, w *wallet) (*chain.Prepared, e
 	if err := capFee(in, fee, p.vsize(prev)); err != nil {
 		return nil, err
 	}
-	e, err := p.effects(c, w, own, in, fee)
-	if err != nil {
-		return nil, err
-	}
 	signBytes := digests(p.tx, prev, own, w)
 	parts := make([]chain.Part, len(own))
 	for i := range own {
@@ -64,7 +60,7 @@ func (c Codec) prepare(n *chain.Network, p *psbt, w *wallet) (*chain.Prepared, e
 	}
 	s := &signer{wallet: w, own: own}
 	return &chain.Prepared{
-		Intent:    chain.TransactionIntent(n, fmt.Sprintf("bitcoin-psbt-v%d", p.version), p.tx.unsigned(), e),
+		Intent:    chain.TransactionIntent(n, fmt.Sprintf("bitcoin-psbt-v%d", p.version), p.tx.unsigned(), p.effects(c, w, own, in, fee)),
 		SignBytes: signBytes,
 		Parts:     parts,
 		Text:      s,
