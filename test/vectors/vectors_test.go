@@ -49,6 +49,15 @@ type entry struct {
 	Message   flexible `json:"message"`
 	Input     flexible `json:"input"`
 	Signature flexible `json:"signature"`
+
+	raw []byte // the whole entry
+}
+
+// UnmarshalJSON keeps what families have besides.
+func (e *entry) UnmarshalJSON(b []byte) error {
+	type plain entry
+	e.raw = bytes.Clone(b)
+	return json.Unmarshal(b, (*plain)(e))
 }
 
 // tally counts by network and kind.
@@ -143,7 +152,7 @@ func entriesOf(data []byte) ([]entry, error) {
 
 // slugs are names that the data has for networks besides ours.
 func slugOf(f *fixture, e *entry) (string, bool) {
-	name := map[string]string{"avalanchec": "avalanche", "smartchain": "bsc", "evm": "ethereum"}[e.Network]
+	name := map[string]string{"avalanchec": "avalanche", "smartchain": "bsc", "evm": "ethereum", "bitcoin-testnet": "bitcoin-testnet4"}[e.Network]
 	if name == "" {
 		name = e.Network
 	}
@@ -175,6 +184,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 		f.transaction(t, y, e, name, slug, registered)
 	case e.Family == "evm" && e.Kind == "eip712":
 		f.typedData(t, y, e, name, slug)
+	case e.Family == "bitcoin" && registered:
+		f.bitcoin(t, y, e, name, slug)
 	case e.Family == "solana" && e.Kind == "transaction":
 		f.solanaTransaction(t, y, e, name)
 	case !slices.Contains([]string{"eip191-personal_sign", "message-raw", "offchain-message", "offchain-message-v0-legacy-header"}, e.Kind):
