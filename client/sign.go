@@ -34,8 +34,9 @@ type SignRequest struct {
 	Authorization []byte
 	UserOperation []byte
 	// Format of what is signed: "" is the network's usual one (EIP-191;
-	// Solana: the bytes themselves), "solana-offchain-v0" and "-v1" the
-	// Solana off-chain message formats.
+	// Solana: the bytes themselves; Bitcoin: "bip322-p2wpkh"),
+	// "solana-offchain-v0" and "-v1" the Solana off-chain message formats,
+	// "bip322-p2tr" and "bip137-…" Bitcoin's others.
 	Format string
 	// ApplicationDomain of a Solana off-chain message v0: base58, 32 bytes.
 	ApplicationDomain string

@@ -48,7 +48,7 @@ decided and verified for itself.`,
 	} {
 		f.files[name] = fl.String(name, "", usage)
 	}
-	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0")
+	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0 or bip322-p2tr")
 	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")
 	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
 	fl.StringVar(&f.ContentFormat, "content-format", "", "of a Solana off-chain message: ascii, utf8, utf8-long")

@@ -66,11 +66,11 @@ func (n *Network) Payloads() []string {
 
 // Effects is what a transaction does, as far as its bytes say. Amounts are
 // base units as decimal text, of any size; addresses are lower-case hex on
-// EVM, base58 on Solana. The wallet's own address is left out where the
+// EVM, base58 on Solana, and on Bitcoin as ever. The wallet's own address is left out where the
 // signature implies it.
 type Effects struct {
 	// Nonce is what makes the transaction unique on its chain: an account
-	// nonce in decimal, or a recent blockhash.
+	// nonce in decimal, a recent blockhash, or an output that is spent.
 	Nonce string `json:"nonce"`
 	// FeeMax is the most that the transaction costs besides what its actions
 	// move, in base units of the native asset.
@@ -106,7 +106,7 @@ type Action struct {
 	Method    string `json:"method,omitzero"`    // what the program calls it
 	Account   string `json:"account,omitzero"`   // that it is about; "" is the wallet
 	Authority string `json:"authority,omitzero"` // whose signature it takes; "" is the wallet
-	Text      string `json:"text,omitzero"`      // of a memo; which authority changes; encodeType of typed data
+	Text      string `json:"text,omitzero"`      // of a memo, on Bitcoin in hex; which authority changes; encodeType of typed data
 }
 
 // Behind is what stands behind an action that isn't Ruled, for an owner's
@@ -174,7 +174,7 @@ func EffectsIntent(n *Network, kind, format string, preimage []byte, e *Effects)
 // Signed is a transaction with the wallet's signature in it.
 type Signed struct {
 	// Text is the transaction as nodes take it: 0x-hex on EVM, base64 on
-	// Solana.
+	// Solana, hex on Bitcoin; PSBT there while signatures of others are missing.
 	Text string
 	// ID is what the network calls it: transaction hash, first signature;
 	// "" where that hangs on signatures that are still missing.

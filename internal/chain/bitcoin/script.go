@@ -148,8 +148,9 @@ func (c Codec) address(script []byte) string {
 	return otherScript + hex.EncodeToString(script)
 }
 
-// ParseAddress returns the script that pays an address of the network: the
-// strict inverse of how addresses stand in an Intent, other scripts included.
+// ParseAddress returns the script that pays an address of the network, as
+// addresses stand in an Intent, other scripts included; bech32 may be in upper
+// case too.
 func (c Codec) ParseAddress(text string) ([]byte, error) {
 	if digits, ok := strings.CutPrefix(text, otherScript); ok {
 		script, err := hex.DecodeString(digits)
