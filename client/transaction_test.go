@@ -3,7 +3,10 @@ package client_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/clienttest"
 	"github.com/sigilkeys/sigil/receipt"
@@ -205,5 +209,53 @@ func TestAlteredTransaction(t *testing.T) {
 	s.intercept(func(next http.Handler) http.Handler { return next })
 	if res := must(c.SignTransaction(t.Context(), s.transaction(transfer)))(t); res.Signature != honest.Signature {
 		t.Error("canary: the honest service signs otherwise")
+	}
+}
+
+// A Bitcoin payment out of a Taproot and a P2WPKH output: two signatures, by
+// two schemes, in one reply that is verified as a whole.
+func TestBitcoinTransaction(t *testing.T) {
+	st := teststack.Start(t, teststack.Options{})
+	token := st.NewKey(st.NewOwner(), nil)
+	c := must(client.New(client.Config{BaseURL: st.API.URL, SecretKey: token.Reveal()}))(t)
+	w := must(c.Wallets().Create(t.Context(), client.NewWallet{}))(t)
+	network, _ := st.Networks.Lookup("bitcoin")
+	codec := network.Codec.(bitcoin.Codec)
+	types := must(codec.AddressTypes(must(hex.DecodeString(w.PublicKeys["secp256k1"]))(t)))(t)
+	output := func(value uint64, kind string) []byte {
+		script := must(codec.ParseAddress(types[kind]))(t)
+		return append(append(binary.LittleEndian.AppendUint64(nil, value), byte(len(script))), script...)
+	}
+	// The previous transaction: both outputs, one input.
+	previous := slices.Concat([]byte{2, 0, 0, 0, 1}, make([]byte, 36), []byte{0, 0xff, 0xff, 0xff, 0xff, 2}, output(60_000, bitcoin.TypeP2TR), output(50_000, bitcoin.TypeP2WPKH), make([]byte, 4))
+	once := sha256.Sum256(previous)
+	id := sha256.Sum256(once[:])
+	spend := func(vout byte) []byte {
+		return slices.Concat(id[:], []byte{vout, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
+	}
+	pay := append(binary.LittleEndian.AppendUint64(nil, 109_000), slices.Concat([]byte{22, 0, 20}, bytes.Repeat([]byte{7}, 20))...)
+	unsigned := slices.Concat([]byte{2, 0, 0, 0, 2}, spend(0), spend(1), []byte{1}, pay, make([]byte, 4))
+	utxo := slices.Concat([]byte{1, 0, byte(len(previous))}, previous, []byte{0})
+	psbt := slices.Concat([]byte("psbt\xff\x01\x00"), []byte{byte(len(unsigned))}, unsigned, []byte{0}, utxo, utxo, []byte{0})
+
+	r := client.SignRequest{WalletID: w.ID, Network: "bitcoin", Transaction: base64.StdEncoding.EncodeToString(psbt)}
+	res := must(c.SignTransaction(t.Context(), r))(t)
+	if raw := must(base64.StdEncoding.DecodeString(res.Signature))(t); len(raw) != 64+65 {
+		t.Errorf("signatures of %d bytes", len(raw))
+	}
+	if len(res.TransactionHash) != 64 || !strings.HasPrefix(res.SignedTransaction, "02000000000102") || !strings.HasPrefix(res.SignedPSBT, "cHNidP8B") {
+		t.Errorf("%+v", res)
+	}
+	psbt[len(psbt)-len(utxo)-4] ^= 1 // the previous transaction's lock time: its hash is another
+	var e *client.APIError
+	r.Transaction = base64.StdEncoding.EncodeToString(psbt)
+	if _, err := c.SignTransaction(t.Context(), r); !errors.As(err, &e) || e.Code != "transaction_invalid" {
+		t.Errorf("another previous transaction: %v", err)
+	}
+	for _, format := range []string{"", "bip322-p2tr", "bip137-p2pkh"} {
+		m := must(c.Sign(t.Context(), client.SignRequest{WalletID: w.ID, Network: "bitcoin-signet", Message: "hello", Format: format}))(t)
+		if m.Signature == "" {
+			t.Errorf("%q: %+v", format, m)
+		}
 	}
 }

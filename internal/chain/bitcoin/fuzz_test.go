@@ -219,14 +219,14 @@ func bombs(t testing.TB) map[string][]byte {
 	}
 	pay.tx.out[1].value -= 50_000
 	burn := newScene(t, scriptP2TR)
-	burn.addReturns(2000)
+	burn.addReturns(1600)
 	legacy := newScene(t, slices.Repeat([]scriptKind{scriptP2PKH}, 150)...)
 	fields := newScene(t, scriptP2TR)
 	for i := range 250 {
 		fields.in[0] = append(fields.in[0], [2][]byte{{0x80, byte(i)}, nil})
 	}
 	global := []byte(magic)
-	for i := range 12_000 {
+	for i := range 10_000 {
 		global = append(global, 2, 0x80+byte(i>>8), byte(i), 0)
 	}
 	out := map[string][]byte{

@@ -8,9 +8,9 @@ import (
 	"github.com/sigilkeys/sigil/internal/keys"
 )
 
-// maxPSBT is the size of the largest PSBT that is read, in bytes: as base64 it
-// fills a request's body of 64 KiB.
-const maxPSBT = 48 << 10
+// maxPSBT is the size of the largest PSBT that is read, in bytes: its base64
+// fits into a request's body of 64 KiB beside the rest.
+const maxPSBT = 40 << 10
 
 // Transaction implements chain.Transactor: text is a PSBT of version 0 or 2 in
 // base64. One part is signed for each input that the wallet's key spends;
