@@ -24,6 +24,7 @@ import (
 	"github.com/sigilkeys/sigil/client"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/devstack"
 )
 
@@ -157,7 +158,11 @@ func (s *subject) sign(t *testing.T, n int) {
 
 // request returns the i-th request, without its answer.
 func (s *subject) request(i int) signature {
-	return signature{wallet: s.wallets[i/2%len(s.wallets)], network: []string{"base", "solana"}[i%2], message: fmt.Sprint("scan ", i)}
+	sig := signature{wallet: s.wallets[i/3%len(s.wallets)], network: []string{"base", "solana", "bitcoin"}[i%3], message: fmt.Sprint("scan ", i)}
+	if sig.network == "bitcoin" {
+		sig.format = chain.FormatBIP322P2TR // a Schnorr signature
+	}
+	return sig
 }
 
 func (s *subject) keep(i int, text string) {
@@ -170,7 +175,7 @@ func (s *subject) keep(i int, text string) {
 
 // signOne returns the signature in the network's text form.
 func (s *subject) signOne(ctx context.Context, hc *http.Client, sig signature) (string, error) {
-	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":%q,"message":%q}`, sig.wallet, sig.network, sig.message)
+	body := fmt.Appendf(nil, `{"wallet_id":%q,"network":%q,"message":%q,"message_format":%q}`, sig.wallet, sig.network, sig.message, sig.format)
 	id, err := canon.NewOrderedUUID(time.Now(), rand.Reader)
 	if err != nil {
 		return "", err
