@@ -104,8 +104,18 @@ type Network struct {
 	Curve   string `json:"curve"`
 	ChainID uint64 `json:"chain_id,omitempty"`
 	Testnet bool   `json:"testnet"`
-	// Payloads are the kinds that its wallets sign: message, transaction.
+	// Payloads are the kinds that its wallets sign: message, transaction, …
 	Payloads []string `json:"payloads"`
+	// Symbol and Decimals are of the native asset.
+	Symbol   string `json:"symbol,omitempty"`
+	Decimals int    `json:"decimals,omitempty"`
+	// Aliases are what else people call it; requests name the slug.
+	Aliases []string `json:"aliases,omitempty"`
+	// AlsoValidOn is the slug of a network on which its signatures are good.
+	AlsoValidOn string `json:"also_valid_on,omitempty"`
+	// AddressOf is the slug of the network whose address a wallet has here:
+	// such networks aren't listed with wallets.
+	AddressOf string `json:"address_of,omitempty"`
 }
 
 // CreateOrganization is the body of POST /v1/orgs.

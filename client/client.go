@@ -11,9 +11,8 @@ import (
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/receipt"
 )
 
@@ -28,12 +27,19 @@ type Config struct {
 	// HTTPClient is used without following redirects; nil: one with a timeout
 	// of 60 s.
 	HTTPClient *http.Client
+	// Networks are EVM networks besides the presets, by the names that the
+	// workload's measured configuration gives them. GET /v1/networks shows
+	// what the service says of them; the chain ids here are what is verified.
+	Networks []EVMNetwork
 	// Now, Random and Sleep replace the clock, the kernel's randomness and
 	// the waiting between attempts, for tests.
 	Now    func() time.Time
 	Random io.Reader
 	Sleep  func(context.Context, time.Duration) error
 }
+
+// EVMNetwork is an EVM network that is no preset.
+type EVMNetwork = evm.Configured
 
 // Client signs with the wallets of one organisation. It is safe for use from
 // several goroutines.
@@ -63,7 +69,7 @@ func New(cfg Config) (*Client, error) {
 	if token.Kind() != authority.SecretKey {
 		return nil, badArgument("SecretKey", "a secret key begins with %s", authority.SecretKey)
 	}
-	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
+	networks, err := networks.New(cfg.Networks...)
 	if err != nil {
 		return nil, err
 	}

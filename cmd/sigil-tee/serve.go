@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
 	"github.com/sigilkeys/sigil/internal/launcher"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/secret"
 	"github.com/sigilkeys/sigil/internal/teeconfig"
 	"github.com/sigilkeys/sigil/internal/teelink"
@@ -48,7 +47,7 @@ func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
+	networks, err := registry(c)
 	if err != nil {
 		return err
 	}
@@ -114,4 +113,13 @@ func listen(ctx context.Context, c *teeconfig.Config, s *workload.Service, serve
 	stop()
 	background.Wait()
 	return err
+}
+
+// registry makes the networks that the measured configuration says.
+func registry(c *teeconfig.Config) (*chain.Registry, error) {
+	added := make([]evm.Configured, len(c.EVMNetworks))
+	for i, n := range c.EVMNetworks {
+		added[i] = evm.Configured(n)
+	}
+	return networks.New(added...)
 }

@@ -113,7 +113,11 @@ func (a *app) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{BaseURL: address, SecretKey: secret, Now: a.now, Random: a.random})
+	networks, err := readNetworks(a.getenv("SIGIL_NETWORKS"))
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{BaseURL: address, SecretKey: secret, Networks: networks, Now: a.now, Random: a.random})
 }
 
 func (a *app) secretKey() (string, error) {

@@ -5,16 +5,19 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/controlplane"
 	"github.com/sigilkeys/sigil/internal/ratelimit"
 )
 
-// limitFlags are the flags of `sigil serve` that bound what callers may ask.
+// limitFlags are the flags of `sigil serve` that bound what callers may ask,
+// and of which networks.
 func limitFlags(f *pflag.FlagSet, cfg *controlplane.Config) {
 	f.Var((*rateValue)(&cfg.Rates.Organization), "rate-org", "requests per second and burst of one organisation, or off")
 	f.Var((*rateValue)(&cfg.Rates.Key), "rate-key", "the same of one key")
 	f.Var((*rateValue)(&cfg.Rates.Address), "rate-address", "the same of one client address, for requests that prove no key")
 	f.IntVar(&cfg.MaxInFlight, "max-in-flight", cfg.MaxInFlight, "requests that may wait for the TEE or be decided; more are refused")
+	f.Var((*networksValue)(&cfg.Networks), "networks", "JSON file with EVM networks besides the presets, as evm_networks of the workload's configuration")
 	f.Var((*prefixesValue)(&cfg.Proxies), "trust-proxy", "network of load balancers whose X-Forwarded-For is believed; may be repeated")
 }
 
@@ -40,6 +43,16 @@ func (v *rateValue) Type() string   { return "rate" }
 func (v *rateValue) Set(s string) error {
 	r, err := ratelimit.ParseRate(s)
 	*v = rateValue(r)
+	return err
+}
+
+// networksValue is a list in a file.
+type networksValue []evm.Configured
+
+func (v *networksValue) String() string { return "" }
+func (v *networksValue) Type() string   { return "file" }
+func (v *networksValue) Set(file string) (err error) {
+	*v, err = readNetworks(file)
 	return err
 }
 

@@ -47,6 +47,7 @@ func ranks() map[string]int {
 		"internal/chain/solana":   30,
 		"internal/kms/gcpkms":     40,
 		"internal/kms/kmstest":    40,
+		"internal/networks":       40,
 		"internal/workload":       50,
 
 		// The control plane.

@@ -70,6 +70,16 @@ type Network struct {
 	// this one is good, as neither names its network: whoever may sign here
 	// must be allowed to there. "" where the network is named.
 	AlsoValidOn string
+
+	// Aliases are other names that people have for it. They find it here, and
+	// stand in no request.
+	Aliases []string
+	// Symbol and Decimals are of the native asset, for people; "" is unknown.
+	Symbol   string
+	Decimals int
+	// AddressOf is the slug of the network that a wallet has the same address
+	// on, where that one is listed with the wallet and this one isn't.
+	AddressOf string
 }
 
 // Codec is what a family can do. Implementations are stateless and safe for
@@ -244,7 +254,7 @@ func NewRegistry(networks ...[]Network) (*Registry, error) {
 		r.list = append(r.list, group...)
 	}
 	slices.SortFunc(r.list, func(a, b Network) int { return cmp.Compare(a.Slug, b.Slug) })
-	chainIDs := map[uint64]string{}
+	chainIDs, names := map[uint64]string{}, map[string]bool{}
 	for i := range r.list {
 		n := &r.list[i]
 		if err := n.check(); err != nil {
@@ -257,6 +267,12 @@ func NewRegistry(networks ...[]Network) (*Registry, error) {
 			return nil, fmt.Errorf("networks %q and %q have the same chain id %d", other, n.Slug, n.ChainID)
 		}
 		r.bySlug[n.Slug], chainIDs[n.ChainID] = n, n.Slug
+		for _, name := range append([]string{n.Slug}, n.Aliases...) {
+			if names[name] {
+				return nil, fmt.Errorf("network %q: %q is another's name as well", n.Slug, name)
+			}
+			names[name] = true
+		}
 	}
 	for i := range r.list {
 		if n := &r.list[i]; n.AlsoValidOn != "" && (r.bySlug[n.AlsoValidOn] == nil || r.bySlug[n.AlsoValidOn].Family != n.Family) {
@@ -280,6 +296,18 @@ func (n *Network) check() error {
 	return nil
 }
 
+// Named returns the network of a slug or an alias, in any case: for people,
+// not for requests.
+func (r *Registry) Named(name string) (*Network, bool) {
+	name = strings.ToLower(name)
+	for i := range r.list {
+		if n := &r.list[i]; n.Slug == name || slices.Contains(n.Aliases, name) {
+			return n, true
+		}
+	}
+	return nil, false
+}
+
 // Lookup returns the network of a slug.
 func (r *Registry) Lookup(slug string) (*Network, bool) {
 	n, ok := r.bySlug[slug]
@@ -290,14 +318,14 @@ func (r *Registry) Lookup(slug string) (*Network, bool) {
 func (r *Registry) List() []Network { return slices.Clone(r.list) }
 
 // Addresses returns the addresses of a wallet by network, of each for whose
-// curve there is a key. A codec makes one address of a key, and deriving it
+// curve there is a key, without those that have another's address. A codec makes one address of a key, and deriving it
 // costs more than anything else about a wallet: it is done once.
 func (r *Registry) Addresses(key func(keys.Curve) (pub []byte, ok bool)) (map[string]string, error) {
 	out, made := make(map[string]string, len(r.list)), map[Codec]string{}
 	for i := range r.list {
 		n := &r.list[i]
 		pub, ok := key(n.Curve)
-		if !ok {
+		if !ok || n.AddressOf != "" {
 			continue
 		}
 		address, known := made[n.Codec]

@@ -22,10 +22,8 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
-	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/receipt"
 )
 
@@ -99,7 +97,7 @@ func NewIssuer(now time.Time) (*attesttest.Issuer, error) { return attesttest.Ne
 
 // New makes a service without organisations.
 func New(issuer *attesttest.Issuer, now func() time.Time) (*Service, error) {
-	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
+	networks, err := networks.New()
 	if err != nil {
 		return nil, err
 	}

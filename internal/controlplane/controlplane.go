@@ -16,11 +16,10 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/ledger"
 	"github.com/sigilkeys/sigil/internal/metrics"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/ratelimit"
 	"github.com/sigilkeys/sigil/internal/server"
@@ -40,6 +39,7 @@ type Config struct {
 	TEEFile          string           // or a file of them, one a line; read again on ReloadTEEs
 	ReloadTEEs       <-chan os.Signal // reads TEEFile again
 	Accept           []authority.TEE  // reference values of the workload; required
+	Networks         []evm.Configured // besides the presets, as the workload's configuration has them
 	OpenRegistration bool             // take new organisations from anybody
 	Rates            server.Rates     // what callers may ask; zero allows nothing
 	Proxies          []netip.Prefix   // whose X-Forwarded-For is believed
@@ -118,7 +118,7 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Log.Error("close database", "error", err)
 		}
 	}()
-	networks, err := chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks())
+	networks, err := networks.New(cfg.Networks...)
 	if err != nil {
 		return err
 	}

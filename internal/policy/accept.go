@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 // Kinds of acceptances.
 const (
 	AcceptCall        = "call"            // EVM: a contract's function, by its ABI
+	AcceptCalldata    = "calldata"        // EVM: a contract's call with exactly this data
 	AcceptTypedData   = "typed_data"      // EVM: documents of a type for a contract
 	AcceptDelegate    = "delegate"        // EVM: an account takes the code of a contract; Solana: a program gets the wallet's address
 	AcceptDeploy      = "deploy"          // EVM: creation code
@@ -39,7 +41,8 @@ type Acceptance struct {
 	Function string `json:"function,omitzero"`
 	// Type of typed data: encodeType of its primary type (EIP-712).
 	Type string `json:"type,omitzero"`
-	// Code of a deployment: hex of the SHA-256 of the creation code.
+	// Code of a deployment: hex of the SHA-256 of the creation code; of
+	// calldata, that of the data.
 	Code string `json:"code,omitzero"`
 	// Begins is hex of the 1 to 8 bytes that an instruction's data begins
 	// with.
@@ -74,7 +77,7 @@ func (a *Acceptance) check() error {
 		"begins": a.Begins != "", "accounts": len(a.Accounts) > 0,
 	}
 	needs, known := map[string][]string{
-		AcceptTypedData: {"type"}, AcceptDelegate: {"contract"}, AcceptDeploy: {"code"},
+		AcceptCalldata: {"contract", "code"}, AcceptTypedData: {"type"}, AcceptDelegate: {"contract"}, AcceptDeploy: {"code"},
 		AcceptInstruction: {"contract", "begins"}, AcceptAccounts: {"contract"}, AcceptTable: {"contract", "accounts"},
 	}[a.Kind]
 	if !known {
@@ -136,6 +139,10 @@ func (p *Policy) accepts(r *Request) (Unexplained, bool) {
 }
 
 func (a *Acceptance) names(u *Unexplained) bool {
+	if a.Kind == AcceptCalldata && u.Kind == AcceptCall {
+		data := sha256.Sum256(u.Data)
+		return a.Contract == u.Contract && a.Code == hex.EncodeToString(data[:])
+	}
 	if u.Kind == "" || a.Kind != u.Kind || a.Contract != u.Contract {
 		return false
 	}

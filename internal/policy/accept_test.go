@@ -22,6 +22,7 @@ func TestAccept(t *testing.T) {
 		{Kind: policy.AcceptTypedData, Network: "base", Contract: contract, Type: "Mail(string text)"},
 		{Kind: policy.AcceptTypedData, Network: "base", Type: "Login(string text)"},
 		{Kind: policy.AcceptDelegate, Network: "base", Contract: contract},
+		{Kind: policy.AcceptCalldata, Network: "base", Contract: contract, Code: "9f64a747e1b97f131fabb6b447296c9b6f0201e79fb3c5356e6c77e89b6a806a"}, // 01020304
 		{Kind: policy.AcceptDeploy, Network: "base", Code: code},
 		{Kind: policy.AcceptInstruction, Network: "solana", Contract: program, Begins: "0102"},
 		{Kind: policy.AcceptAccounts, Network: "solana", Contract: program},
@@ -60,7 +61,9 @@ func TestAccept(t *testing.T) {
 		"delegate to nobody":      {"base", policy.Unexplained{Kind: policy.AcceptDelegate}, false},
 		"deploy":                  {"base", policy.Unexplained{Kind: policy.AcceptDeploy, Code: code}, true},
 		"deploy other code":       {"base", policy.Unexplained{Kind: policy.AcceptDeploy, Code: strings.Repeat("ac", 32)}, false},
-		"call":                    {"base", policy.Unexplained{Kind: policy.AcceptCall, Contract: contract, Data: []byte{1, 2, 3, 4}}, false},
+		"exact call":              {"base", policy.Unexplained{Kind: policy.AcceptCall, Contract: contract, Data: []byte{1, 2, 3, 4}}, true},
+		"other call":              {"base", policy.Unexplained{Kind: policy.AcceptCall, Contract: contract, Data: []byte{1, 2, 3, 4, 0}}, false},
+		"exact call, elsewhere":   {"base", policy.Unexplained{Kind: policy.AcceptCall, Contract: contract[:41] + "b", Data: []byte{1, 2, 3, 4}}, false},
 		"instruction":             {"solana", policy.Unexplained{Kind: policy.AcceptInstruction, Contract: program, Data: []byte{1, 2, 3}}, true},
 		"instruction, just that":  {"solana", policy.Unexplained{Kind: policy.AcceptInstruction, Contract: program, Data: []byte{1, 2}}, true},
 		"instruction, shorter":    {"solana", policy.Unexplained{Kind: policy.AcceptInstruction, Contract: program, Data: []byte{1}}, false},

@@ -43,7 +43,8 @@ func (s *Server) ready(c *call) (reply, error) {
 func (s *Server) networks(*call) (reply, error) {
 	list := []api.Network{}
 	for _, n := range s.Networks.List() {
-		list = append(list, api.Network{Slug: n.Slug, Name: n.Name, Family: n.Family, Curve: n.Curve.String(), ChainID: n.ChainID, Testnet: n.Testnet, Payloads: n.Payloads()})
+		list = append(list, api.Network{Slug: n.Slug, Name: n.Name, Family: n.Family, Curve: n.Curve.String(), ChainID: n.ChainID, Testnet: n.Testnet, Payloads: n.Payloads(),
+			Symbol: n.Symbol, Decimals: n.Decimals, Aliases: n.Aliases, AlsoValidOn: n.AlsoValidOn, AddressOf: n.AddressOf})
 	}
 	return ok(http.StatusOK, map[string]any{"items": list})
 }

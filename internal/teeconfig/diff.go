@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+
+	"github.com/sigilkeys/sigil/internal/canon"
 )
 
 // Member is one of a configuration's, for a person to read.
@@ -42,7 +44,20 @@ func (c *Config) Members() []Member {
 		number("dek_cache_seconds", c.DEKCacheSeconds),
 		number("workers", c.Workers),
 		{Name: "development", Value: strconv.FormatBool(c.Development), Decides: "it lifts the rule of two parties and the protection of memory"},
+		{Name: "evm_networks", Value: c.networks(), Decides: "the chain id that is signed for under each name"},
 	}
+}
+
+// networks is the list in JSON, "" for none.
+func (c *Config) networks() string {
+	if len(c.EVMNetworks) == 0 {
+		return ""
+	}
+	b, err := canon.EncodeJSON(c.EVMNetworks)
+	if err != nil {
+		return err.Error()
+	}
+	return strconv.QuoteToASCII(string(b))
 }
 
 // Spelling is the name of a difference between files that say the same.

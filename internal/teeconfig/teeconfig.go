@@ -72,6 +72,20 @@ type Config struct {
 	// Development lets a build without runtime/secret serve, on operating
 	// systems without it. Being measured, it shows in the image digest.
 	Development bool `json:"development"`
+
+	// EVMNetworks are signed for besides the presets; none in most
+	// installations.
+	EVMNetworks []EVMNetwork `json:"evm_networks,omitzero"`
+}
+
+// EVMNetwork is an EVM network that is no preset. The registry of networks
+// refuses a slug or chain id that stands twice.
+type EVMNetwork struct {
+	Slug    string `json:"slug"`
+	Name    string `json:"name"`
+	ChainID uint64 `json:"chain_id"`
+	Symbol  string `json:"symbol,omitzero"` // of the native asset
+	Testnet bool   `json:"testnet,omitzero"`
 }
 
 const (
@@ -133,6 +147,8 @@ func (c *Config) check() error {
 		return errors.New("project_id is missing")
 	case c.DEKCacheEntries < 0 || c.DEKCacheEntries > 1<<20 || c.DEKCacheSeconds < 0 || c.DEKCacheSeconds > 3600:
 		return errors.New("dek_cache_entries must be 0 to 1048576 and dek_cache_seconds 0 to 3600")
+	case len(c.EVMNetworks) > 256:
+		return errors.New("evm_networks has more than 256 members")
 	case c.Workers < 0 || c.Workers > 1024:
 		return errors.New("workers must be 0 to 1024")
 	}

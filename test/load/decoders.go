@@ -12,9 +12,8 @@ import (
 	"gitlab.com/yawning/secp256k1-voi/secec"
 
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/networks"
 )
 
 // costed is one of the operations that have a bound of their own.
@@ -35,7 +34,7 @@ const (
 // operations measures decoding with digests, and keys against the bare calls
 // of the libraries that they are made of.
 func operations() ([]costed, error) {
-	registry, err := chain.NewRegistry(evm.Networks(), solana.Networks())
+	registry, err := networks.New()
 	if err != nil {
 		return nil, err
 	}

@@ -25,14 +25,12 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
-	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/cloudsim"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
 	"github.com/sigilkeys/sigil/internal/launcher"
 	"github.com/sigilkeys/sigil/internal/ledger"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/secret"
 	"github.com/sigilkeys/sigil/internal/server"
@@ -142,7 +140,7 @@ func Start(t testing.TB, opt Options) *Stack {
 		s.Cloud = NewCloud(t, s.Digest)
 	}
 	var err error
-	if s.Networks, err = chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks()); err != nil {
+	if s.Networks, err = networks.New(); err != nil {
 		t.Fatal(err)
 	}
 	if s.tee = s.opt.TEE; s.tee == "" {

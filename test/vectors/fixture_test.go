@@ -13,10 +13,9 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/sealed"
 	"github.com/sigilkeys/sigil/internal/teelink"
@@ -45,13 +44,13 @@ type wallet struct {
 	public []byte
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, configured ...evm.Configured) *fixture {
 	t.Helper()
 	f := &fixture{wallets: map[string]wallet{}}
 	digest := stack.MadeUpDigest("vectors")
 	cloud := stack.NewCloud(t, digest)
 	var err error
-	if f.networks, err = chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks()); err != nil {
+	if f.networks, err = networks.New(configured...); err != nil {
 		t.Fatal(err)
 	}
 	f.args = stack.WorkloadArgs(t, cloud, true, time.Now, [32]byte{1}, f.networks)

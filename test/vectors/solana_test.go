@@ -81,7 +81,7 @@ func (f *fixture) signSolana(t *testing.T, e *entry, text, privateHex string) (s
 	if err != nil {
 		return "", "", err
 	}
-	item, leaf, err := f.decide(t.Context(), w, n.Slug, chain.Payload{Transaction: &text})
+	item, leaf, _, err := f.decideAccepted(t, w, n, chain.Payload{Transaction: &text})
 	if code = refusal(leaf, err); code != "" || err != nil {
 		return "", code, f.rightly(e, code, leaf, err)
 	}

@@ -33,7 +33,10 @@ func (f *fixture) transaction(t *testing.T, y *tally, e *entry, name, slug strin
 		f.report(t, y, e, name, err)
 		return
 	}
-	item, leaf, err := f.decide(t.Context(), w, slug, chain.Payload{Transaction: &text})
+	item, leaf, accepted, err := f.decideAccepted(t, w, n, chain.Payload{Transaction: &text})
+	if accepted {
+		name += ", accepted by policy"
+	}
 	switch code := refusal(leaf, err); {
 	case !registered && code == chain.CodeNetwork:
 		y.left[name+": network isn't registered, so refused on another"]++
@@ -43,7 +46,7 @@ func (f *fixture) transaction(t *testing.T, y *tally, e *entry, name, slug strin
 			f.report(t, y, e, name, fmt.Errorf("refused another digest than published: %v", err))
 			return
 		}
-		y.refused[name+": "+code+" (no policy can allow it yet)"]++
+		y.refused[name+": "+code+" (no policy can name it)"]++
 	case code != "" && e.Expect == "reject":
 		y.refused[name+": "+code]++
 	case code != "" || e.Expect == "reject" || !registered:

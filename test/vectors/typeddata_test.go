@@ -9,21 +9,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/typeddata"
 )
 
-// typedData has the workload sign an entry's document, by a grant that
-// accepts its type: nobody can explain most of them.
+// typedData has the workload sign an entry's document.
 func (f *fixture) typedData(t *testing.T, y *tally, e *entry, name, slug string) {
 	doc := jsontext.Value(e.TypedData)
 	if len(doc) == 0 || string(doc) == "null" {
 		doc = jsontext.Value(e.Input)
 	}
-	var accept []policy.Acceptance
 	if d, err := typeddata.Parse(doc); err == nil {
 		slug = f.chainOf(d, slug)
-		accept = []policy.Acceptance{{Kind: policy.AcceptTypedData, Network: slug, Contract: d.Domain.VerifyingContract, Type: d.EncodedType}}
 	}
 	if slug == "" {
 		slug = "ethereum"
@@ -37,13 +33,12 @@ func (f *fixture) typedData(t *testing.T, y *tally, e *entry, name, slug string)
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32) // entries to refuse may have no key
 	}
-	g := f.accepting(t, accept)
-	w, err := g.wallet(t.Context(), n.Curve, private)
+	w, err := f.wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
 	}
-	item, leaf, err := g.decide(t.Context(), w, slug, chain.Payload{TypedData: doc})
+	item, leaf, _, err := f.decideAccepted(t, w, n, chain.Payload{TypedData: doc})
 	code := refusal(leaf, err)
 	switch {
 	case e.Expect == "reject" && code != "":

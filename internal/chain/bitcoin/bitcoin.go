@@ -34,7 +34,7 @@ func Networks() []chain.Network {
 		{Slug: "bitcoin-regtest", Name: "Bitcoin Regtest", Codec: regtest, Testnet: true, AlsoValidOn: "bitcoin"},
 	}
 	for i := range list {
-		list[i].Family, list[i].Curve = Family, keys.Secp256k1
+		list[i].Family, list[i].Curve, list[i].Symbol, list[i].Decimals = Family, keys.Secp256k1, "BTC", 8
 	}
 	return list
 }

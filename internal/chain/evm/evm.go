@@ -17,32 +17,6 @@ import (
 // Family is the family's name in the registry.
 const Family = "evm"
 
-// Networks returns the family's networks. One key is one address on all.
-func Networks() []chain.Network {
-	list := []chain.Network{
-		{Slug: "ethereum", Name: "Ethereum", ChainID: 1},
-		{Slug: "polygon", Name: "Polygon", ChainID: 137},
-		{Slug: "arbitrum", Name: "Arbitrum One", ChainID: 42161},
-		{Slug: "base", Name: "Base", ChainID: 8453},
-		{Slug: "optimism", Name: "OP Mainnet", ChainID: 10},
-		{Slug: "bsc", Name: "BNB Smart Chain", ChainID: 56},
-		{Slug: "avalanche", Name: "Avalanche C-Chain", ChainID: 43114},
-
-		{Slug: "sepolia", Name: "Sepolia", ChainID: 11155111, Testnet: true},
-		{Slug: "hoodi", Name: "Hoodi", ChainID: 560048, Testnet: true},
-		{Slug: "polygon-amoy", Name: "Polygon Amoy", ChainID: 80002, Testnet: true},
-		{Slug: "arbitrum-sepolia", Name: "Arbitrum Sepolia", ChainID: 421614, Testnet: true},
-		{Slug: "base-sepolia", Name: "Base Sepolia", ChainID: 84532, Testnet: true},
-		{Slug: "optimism-sepolia", Name: "OP Sepolia", ChainID: 11155420, Testnet: true},
-		{Slug: "bsc-testnet", Name: "BNB Smart Chain Testnet", ChainID: 97, Testnet: true},
-		{Slug: "avalanche-fuji", Name: "Avalanche Fuji", ChainID: 43113, Testnet: true},
-	}
-	for i := range list {
-		list[i].Family, list[i].Curve, list[i].Codec = Family, keys.Secp256k1, Codec{}
-	}
-	return list
-}
-
 // Codec implements chain.Codec.
 type Codec struct{}
 

@@ -15,12 +15,23 @@ import (
 // Family is the family's name in the registry.
 const Family = "solana"
 
-// Networks returns the family's networks. There is one: a transaction doesn't
-// name its cluster, and a wallet's address is the same on all, so a key that
-// may sign for a test cluster alone could move what the wallet has on the main
-// one.
+// Networks returns the family's networks. A transaction doesn't name its
+// cluster, and a wallet's address is the same on all: what is signed for a
+// test cluster is valid on the main one, with a blockhash from there.
 func Networks() []chain.Network {
-	return []chain.Network{{Slug: "solana", Name: "Solana", Family: Family, Curve: keys.Ed25519, Codec: Codec{}}}
+	list := []chain.Network{
+		{Slug: "solana", Name: "Solana", Aliases: []string{"solana-mainnet"}},
+		{Slug: "solana-devnet", Name: "Solana Devnet", Testnet: true},
+		{Slug: "solana-testnet", Name: "Solana Testnet", Testnet: true},
+	}
+	for i := range list {
+		n := &list[i]
+		n.Family, n.Curve, n.Codec, n.Symbol, n.Decimals = Family, keys.Ed25519, Codec{}, "SOL", 9
+		if n.Testnet {
+			n.AlsoValidOn, n.AddressOf = "solana", "solana"
+		}
+	}
+	return list
 }
 
 // Codec implements chain.Codec.

@@ -1,0 +1,59 @@
+package vectors
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/internal/teelink"
+	"github.com/sigilkeys/sigil/receipt"
+)
+
+// decideAccepted is decide, and where the workload refuses what nobody can
+// explain, decide once more under a grant that names exactly that: the way an
+// owner has such a payload signed. accepted says that it took this.
+func (f *fixture) decideAccepted(t *testing.T, w wallet, n *chain.Network, p chain.Payload) (item teelink.Item, leaf *receipt.Leaf, accepted bool, err error) {
+	t.Helper()
+	item, leaf, err = f.decide(t.Context(), w, n.Slug, p)
+	if refusal(leaf, err) != policy.ReasonOpaque {
+		return item, leaf, false, err
+	}
+	prepared, err := p.Prepare(n, w.public)
+	if err != nil {
+		return item, leaf, false, err
+	}
+	if leaf.PayloadDigest != sha256.Sum256(prepared.SignBytes) {
+		return item, leaf, false, errors.New("the denial's receipt names other bytes")
+	}
+	accept := acceptances(n, prepared)
+	if accept == nil {
+		return item, leaf, false, nil
+	}
+	item, leaf, err = f.accepting(t, accept).decide(t.Context(), w, n.Slug, p)
+	return item, leaf, true, err
+}
+
+// acceptances name what nobody can explain of a payload; nil where something
+// can't be named.
+func acceptances(n *chain.Network, p *chain.Prepared) (out []policy.Acceptance) {
+	for _, u := range p.Request(n).Unexplained {
+		a := policy.Acceptance{Kind: u.Kind, Network: n.Slug, Contract: u.Contract, Type: u.Type, Code: u.Code}
+		switch u.Kind {
+		case "":
+			return nil
+		case policy.AcceptCall:
+			d := sha256.Sum256(u.Data)
+			a.Kind, a.Code = policy.AcceptCalldata, hex.EncodeToString(d[:])
+		case policy.AcceptInstruction:
+			if len(u.Data) == 0 {
+				return nil
+			}
+			a.Begins = hex.EncodeToString(u.Data[:min(8, len(u.Data))])
+		}
+		out = append(out, a)
+	}
+	return out
+}
