@@ -57,3 +57,10 @@ func Integer(v jsontext.Value) (string, error) {
 	}
 	return n.String(), nil
 }
+
+// IsAddress reports whether text is an address as documents have it: 0x and
+// 40 hex digits, in lower case or in that of EIP-55.
+func IsAddress(text string) bool {
+	digits, ok := strings.CutPrefix(text, "0x")
+	return ok && len(digits) == 2*addressSize && strings.Trim(digits, "0123456789abcdefABCDEF") == "" && properCase([]byte(digits))
+}

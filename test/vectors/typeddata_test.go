@@ -2,6 +2,7 @@ package vectors
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"testing"
@@ -21,6 +22,34 @@ func (f *fixture) typedData(t *testing.T, y *tally, e *entry, name, slug string)
 	if d, err := typeddata.Parse(doc); err == nil {
 		slug = f.chainOf(d, slug)
 	}
+	f.document(t, y, e, name, slug, chain.Payload{TypedData: doc})
+}
+
+// authorization has the workload sign an entry's authorisation of EIP-7702.
+func (f *fixture) authorization(t *testing.T, y *tally, e *entry, name, slug string) {
+	var a struct {
+		ChainID flexible `json:"chainId"`
+		Address string   `json:"address"`
+		Nonce   flexible `json:"nonce"`
+	}
+	raw := e.Authorization
+	if len(raw) == 0 {
+		raw = e.Input
+	}
+	if err := json.Unmarshal(raw, &a); err != nil {
+		f.report(t, y, e, name, err)
+		return
+	}
+	doc, err := json.Marshal(map[string]any{"chain_id": a.ChainID, "address": a.Address, "nonce": a.Nonce})
+	if err != nil {
+		f.report(t, y, e, name, err)
+		return
+	}
+	f.document(t, y, e, name, slug, chain.Payload{Authorization: doc})
+}
+
+// document has the workload sign a document of an entry, or refuse it.
+func (f *fixture) document(t *testing.T, y *tally, e *entry, name, slug string, p chain.Payload) {
 	if slug == "" {
 		slug = "ethereum"
 	}
@@ -38,7 +67,7 @@ func (f *fixture) typedData(t *testing.T, y *tally, e *entry, name, slug string)
 		f.report(t, y, e, name, err)
 		return
 	}
-	item, leaf, _, err := f.decideAccepted(t, w, n, chain.Payload{TypedData: doc})
+	item, leaf, _, err := f.decideAccepted(t, w, n, p)
 	code := refusal(leaf, err)
 	switch {
 	case e.Expect == "reject" && code != "":

@@ -47,10 +47,11 @@ type entry struct {
 	SignedTx flexible `json:"signed_tx"`
 	TxHash   flexible `json:"tx_hash"`
 
-	TypedData flexible `json:"typed_data"`
-	Message   flexible `json:"message"`
-	Input     flexible `json:"input"`
-	Signature flexible `json:"signature"`
+	TypedData     flexible `json:"typed_data"`
+	Authorization flexible `json:"authorization"`
+	Message       flexible `json:"message"`
+	Input         flexible `json:"input"`
+	Signature     flexible `json:"signature"`
 
 	raw []byte // the whole entry
 }
@@ -220,6 +221,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 		f.typedData(t, y, e, name, slug)
 	case e.Family == "bitcoin" && registered:
 		f.bitcoin(t, y, e, name, slug)
+	case e.Family == "evm" && e.Kind == "eip7702-authorization":
+		f.authorization(t, y, e, name, slug)
 	case e.Family == "solana" && e.Kind == "transaction":
 		f.solanaTransaction(t, y, e, name)
 	case !slices.Contains([]string{"eip191-personal_sign", "message-raw", "offchain-message", "offchain-message-v0-legacy-header"}, e.Kind):
@@ -396,8 +399,8 @@ func (f *fixture) compare(_ context.Context, n *chain.Network, _ wallet, e *entr
 	if err != nil {
 		return err
 	}
-	var published string
-	if err := json.Unmarshal(e.Signature, &published); err != nil {
+	published, err := signatureText(e.Signature)
+	if err != nil {
 		return fmt.Errorf("published signature: %w", err)
 	}
 	want, err := unhex(published)
@@ -427,6 +430,31 @@ func (f *fixture) compare(_ context.Context, n *chain.Network, _ wallet, e *entr
 		return errors.New("signed other bytes than published")
 	}
 	return f.envelope(e, b, raw)
+}
+
+// signatureText takes text, or {r, s, yParity or v} of EVM.
+func signatureText(raw flexible) (string, error) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text, nil
+	}
+	var v struct {
+		R       string `json:"r"`
+		S       string `json:"s"`
+		YParity *int   `json:"yParity"`
+		V       int    `json:"v"`
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return "", err
+	}
+	if v.YParity != nil {
+		v.V = 27 + *v.YParity
+	}
+	pad := func(s string) string {
+		s = strings.TrimPrefix(s, "0x")
+		return strings.Repeat("0", max(0, 64-len(s))) + s
+	}
+	return fmt.Sprintf("0x%s%s%02x", pad(v.R), pad(v.S), v.V), nil
 }
 
 // envelope checks count ‖ signature ‖ message, where the wallet is the only

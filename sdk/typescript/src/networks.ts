@@ -45,7 +45,7 @@ function intent(network: string, format: string, message: Uint8Array): Uint8Arra
 
 const evm: Family = {
   curve: 'secp256k1',
-  transaction: (network, raw) => prepareTransaction(network, chains[network]!.id, chains[network]!.wrapper, raw),
+  transaction: (network, raw) => prepareTransaction(network, chainOf(network).id, chainOf(network).wrapper, raw),
   address(publicKey) {
     const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));
     const sum = hex(keccak_256(new TextEncoder().encode(a)));
@@ -64,6 +64,10 @@ const evm: Family = {
   },
 };
 
+function chainOf(network: string): { id: bigint; wrapper?: string } {
+  return (chains[network] ?? alike[network])!;
+}
+
 /** Chain ids, and the one contract on each chain that wraps its native asset. */
 const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
   ethereum: { id: 1n, wrapper: '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2' },
@@ -81,6 +85,81 @@ const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
   'optimism-sepolia': { id: 11155420n, wrapper: '0x4200000000000000000000000000000000000006' },
   'bsc-testnet': { id: 97n },
   'avalanche-fuji': { id: 43113n },
+};
+
+/** Networks on which a wallet's address is the one on ethereum: wallets don't
+ * list it once more. */
+const alike: Readonly<Record<string, { id: bigint }>> = {
+  abstract: { id: 2741n },
+  apechain: { id: 33139n },
+  'arbitrum-nova': { id: 42170n },
+  aurora: { id: 1313161554n },
+  berachain: { id: 80094n },
+  blast: { id: 81457n },
+  bob: { id: 60808n },
+  boba: { id: 288n },
+  bouncebit: { id: 6001n },
+  celo: { id: 42220n },
+  classic: { id: 61n },
+  cronos: { id: 25n },
+  fantom: { id: 250n },
+  'flow-evm': { id: 747n },
+  fraxtal: { id: 252n },
+  gnosis: { id: 100n },
+  hyperevm: { id: 999n },
+  ink: { id: 57073n },
+  kaia: { id: 8217n },
+  katana: { id: 747474n },
+  'kava-evm': { id: 2222n },
+  lightlink: { id: 1890n },
+  linea: { id: 59144n },
+  manta: { id: 169n },
+  mantle: { id: 5000n },
+  megaeth: { id: 4326n },
+  merlin: { id: 4200n },
+  metis: { id: 1088n },
+  mode: { id: 34443n },
+  monad: { id: 143n },
+  moonbeam: { id: 1284n },
+  moonriver: { id: 1285n },
+  neon: { id: 245022934n },
+  oasys: { id: 248n },
+  opbnb: { id: 204n },
+  plasma: { id: 9745n },
+  'polygon-zkevm': { id: 1101n },
+  robinhood: { id: 4663n },
+  ronin: { id: 2020n },
+  scroll: { id: 534352n },
+  sei: { id: 1329n },
+  soneium: { id: 1868n },
+  sonic: { id: 146n },
+  taiko: { id: 167000n },
+  unichain: { id: 130n },
+  viction: { id: 88n },
+  wanchain: { id: 888n },
+  world: { id: 480n },
+  zetachain: { id: 7000n },
+  zircuit: { id: 48900n },
+  zksync: { id: 324n },
+  zora: { id: 7777777n },
+  'berachain-bepolia': { id: 80069n },
+  'blast-sepolia': { id: 168587773n },
+  'celo-sepolia': { id: 11142220n },
+  'cronos-testnet': { id: 338n },
+  'gnosis-chiado': { id: 10200n },
+  'hyperevm-testnet': { id: 998n },
+  'ink-sepolia': { id: 763373n },
+  'linea-sepolia': { id: 59141n },
+  'mantle-sepolia': { id: 5003n },
+  'monad-testnet': { id: 10143n },
+  'opbnb-testnet': { id: 5611n },
+  'plasma-testnet': { id: 9746n },
+  'scroll-sepolia': { id: 534351n },
+  'sei-testnet': { id: 1328n },
+  'sonic-blaze': { id: 57054n },
+  'unichain-sepolia': { id: 1301n },
+  'world-sepolia': { id: 4801n },
+  'zksync-sepolia': { id: 300n },
 };
 
 const solana: Family = {
@@ -155,9 +234,11 @@ function contentFormat(m: Message, text: Uint8Array, short: number, long: number
   return found >= 0 ? found : config("the text doesn't fit the content format");
 }
 
-const families: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), solana };
+const listed: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), solana };
+const families: Readonly<Record<string, Family>> = { ...listed, ...Object.fromEntries(Object.keys(alike).map((slug) => [slug, evm])), 'solana-devnet': solana, 'solana-testnet': solana };
 
-export function networkSlugs(): string[] { return Object.keys(families); }
+/** The networks whose addresses wallets list. */
+export function networkSlugs(): string[] { return Object.keys(listed); }
 
 export function family(network: string): Family {
   if (!Object.hasOwn(families, network)) throw new SigilConfigError('unknown_network', `this SDK knows no network ${JSON.stringify(network)}`);
