@@ -115,7 +115,7 @@ sent. Every answer is verified; exit code 3 says that one couldn't be.`)
 	f.StringVar(&a.keyFile, "key-file", "", "file with the secret key (default $SIGIL_SECRET_KEY)")
 	f.BoolVar(&a.json, "json", false, "print results and errors as JSON")
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
-	root.AddCommand(a.adminKeyCommand(), a.orgCommand(), a.keyCommand(), a.walletCommand(), a.signCommand(), a.verifyCommand(),
+	root.AddCommand(a.adminKeyCommand(), a.orgCommand(), a.keyCommand(), a.walletCommand(), a.signCommand(), a.decodeCommand(), a.verifyCommand(),
 		a.attestationCommand(), a.proxyCommand(), a.serveCommand(), a.databaseCommand(), a.backupCommand(), a.restoreCommand(), a.auditCommand(), a.versionCommand())
 	return root
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sigilkeys/sigil/client"
 )
@@ -39,15 +40,7 @@ decided and verified for itself.`,
 	fl := c.Flags()
 	fl.StringVar(&f.WalletID, "wallet", "", "id of the wallet")
 	fl.StringVar(&f.Network, "network", "", "network, as in base or solana")
-	fl.StringVar(&f.Message, "message", "", "text to sign")
-	fl.StringVar(&f.Transaction, "transaction", "", "transaction to sign: 0x and hex on EVM networks, base64 on Solana, a PSBT in base64 on Bitcoin")
-	for name, usage := range map[string]string{
-		"message-file": "file with the bytes to sign; - is standard input", "transaction-file": "file with its text; - is standard input",
-		"typed-data-file": "file with typed data to sign (EIP-712, JSON)", "authorization-file": "file with an authorisation to sign (EIP-7702, JSON)",
-		"user-operation-file": "file with a user operation to sign (ERC-4337, JSON)",
-	} {
-		f.files[name] = fl.String(name, "", usage)
-	}
+	f.addPayload(fl)
 	fl.StringVar(&f.Format, "format", "", "format of what is signed, as in solana-offchain-v0 or bip322-p2tr")
 	fl.StringVar(&f.ApplicationDomain, "application-domain", "", "of a Solana off-chain message, base58")
 	fl.StringSliceVar(&f.RequiredSignatories, "required-signatory", nil, "of a Solana off-chain message, base58")
@@ -102,6 +95,19 @@ func (a *app) sign(c *cobra.Command, f *signFlags) error {
 	return a.print(out, res.SignedTransaction)
 }
 
+// addPayload adds the flags that say what to sign.
+func (f *signFlags) addPayload(fl *pflag.FlagSet) {
+	fl.StringVar(&f.Message, "message", "", "text to sign")
+	fl.StringVar(&f.Transaction, "transaction", "", "transaction to sign: 0x and hex on EVM networks, base64 on Solana, a PSBT in base64 on Bitcoin")
+	for name, usage := range map[string]string{
+		"message-file": "file with the bytes to sign; - is standard input", "transaction-file": "file with its text; - is standard input",
+		"typed-data-file": "file with typed data to sign (EIP-712, JSON)", "authorization-file": "file with an authorisation to sign (EIP-7702, JSON)",
+		"user-operation-file": "file with a user operation to sign (ERC-4337, JSON)",
+	} {
+		f.files[name] = fl.String(name, "", usage)
+	}
+}
+
 // payloadFlags say what to sign; one of them is given.
 func payloadFlags() []string {
 	return []string{"message", "message-file", "transaction", "transaction-file", "typed-data-file", "authorization-file", "user-operation-file"}
@@ -113,13 +119,13 @@ func (a *app) readPayload(c *cobra.Command, f *signFlags) error {
 	for _, name := range payloadFlags() {
 		switch {
 		case c.Flags().Changed(name) && given != "":
-			return usagef("`sigil sign --help` has an example", "give one of --%s and --%s", given, name)
+			return usagef("`"+c.CommandPath()+" --help` has an example", "give one of --%s and --%s", given, name)
 		case c.Flags().Changed(name):
 			given = name
 		}
 	}
 	if given == "" {
-		return usagef("`sigil sign --help` has an example", "give one of --%s", strings.Join(payloadFlags(), ", --"))
+		return usagef("`"+c.CommandPath()+" --help` has an example", "give one of --%s", strings.Join(payloadFlags(), ", --"))
 	}
 	if name, ok := f.files[given]; ok {
 		content, err := a.readInput(*name)

@@ -1,6 +1,8 @@
 package networks_test
 
 import (
+	"flag"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,5 +36,26 @@ func TestConfigured(t *testing.T) {
 	}
 	if _, err := networks.New(evm.Configured{Slug: "a", Name: "a", ChainID: 7}, evm.Configured{Slug: "b", Name: "b", ChainID: 7}); err == nil {
 		t.Error("one chain id twice is taken")
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/NETWORKS.md")
+
+// TestDocument: docs/NETWORKS.md is what the registry says.
+func TestDocument(t *testing.T) {
+	const file = "../../docs/NETWORKS.md"
+	r, err := networks.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := networks.Table(r)
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != want {
+		t.Errorf("%s isn't what the registry says: go test ./internal/networks -update (%v)", file, err)
 	}
 }

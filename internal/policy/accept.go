@@ -69,6 +69,22 @@ type Lookup struct {
 	Index int
 }
 
+// Acceptance is what a policy for the network must hold to have it signed;
+// not ok where nothing does.
+func (u *Unexplained) Acceptance(network string) (a Acceptance, ok bool) {
+	a = Acceptance{Kind: u.Kind, Network: network, Contract: u.Contract, Type: u.Type, Code: u.Code}
+	switch {
+	case u.Kind == "" || u.Kind == AcceptInstruction && len(u.Data) == 0:
+		return Acceptance{}, false
+	case u.Kind == AcceptCall:
+		data := sha256.Sum256(u.Data)
+		a.Kind, a.Code = AcceptCalldata, hex.EncodeToString(data[:])
+	case u.Kind == AcceptInstruction:
+		a.Begins = hex.EncodeToString(u.Data[:min(8, len(u.Data))])
+	}
+	return a, true
+}
+
 // check refuses an acceptance that names too little, or what its kind has no
 // use for.
 func (a *Acceptance) check() error {

@@ -2,7 +2,6 @@ package vectors
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"testing"
 
@@ -40,18 +39,9 @@ func (f *fixture) decideAccepted(t *testing.T, w wallet, n *chain.Network, p cha
 // can't be named.
 func acceptances(n *chain.Network, p *chain.Prepared) (out []policy.Acceptance) {
 	for _, u := range p.Request(n).Unexplained {
-		a := policy.Acceptance{Kind: u.Kind, Network: n.Slug, Contract: u.Contract, Type: u.Type, Code: u.Code}
-		switch u.Kind {
-		case "":
+		a, ok := u.Acceptance(n.Slug)
+		if !ok {
 			return nil
-		case policy.AcceptCall:
-			d := sha256.Sum256(u.Data)
-			a.Kind, a.Code = policy.AcceptCalldata, hex.EncodeToString(d[:])
-		case policy.AcceptInstruction:
-			if len(u.Data) == 0 {
-				return nil
-			}
-			a.Begins = hex.EncodeToString(u.Data[:min(8, len(u.Data))])
 		}
 		out = append(out, a)
 	}

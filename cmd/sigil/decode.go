@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sigilkeys/sigil/internal/canon"
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
+	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/networks"
+)
+
+func (a *app) decodeCommand() *cobra.Command {
+	f := &signFlags{files: map[string]*string{}}
+	public := ""
+	c := &cobra.Command{Use: "decode", Short: "Say what a transaction or document does, without signing it", Args: cobra.NoArgs,
+		Long: `Decodes a transaction, a document or a message as the TEE does, and says in words what it
+does, what about it deserves a second look, and what a key's policy must accept to have it
+signed. Nothing is sent: it needs no server and no key. Whether a contract is what it seems
+to be the bytes don't say.
+What is the wallet's own is known with --public-key: hex, on Solana the address; Bitcoin
+needs it. A network by configuration is read from the file that SIGIL_NETWORKS names.`,
+		Example: `  sigil decode --network base --transaction 0x02ef…
+  sigil decode --network ethereum --typed-data-file permit.json --json`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.decode(c, f, public) }}
+	c.Flags().StringVar(&f.Network, "network", "", "network, as in base or solana")
+	c.Flags().StringVar(&public, "public-key", "", "the wallet's public key in hex, or its Solana address")
+	f.addPayload(c.Flags())
+	return c
+}
+
+func (a *app) decode(c *cobra.Command, f *signFlags, public string) error {
+	if f.Network == "" {
+		return usagef("`sigil decode --help` has an example", "--network is needed")
+	}
+	if err := a.readPayload(c, f); err != nil {
+		return err
+	}
+	configured, err := readNetworks(a.getenv("SIGIL_NETWORKS"))
+	if err != nil {
+		return err
+	}
+	registry, err := networks.New(configured...)
+	if err != nil {
+		return err
+	}
+	n, ok := registry.Named(f.Network)
+	if !ok {
+		return usagef("docs/NETWORKS.md lists them", "there is no network %.40q", f.Network)
+	}
+	pub, err := publicKey(n, public)
+	if err != nil {
+		return err
+	}
+	p := f.payload()
+	prepared, err := p.Prepare(n, pub)
+	if err != nil {
+		return err
+	}
+	x, err := prepared.Explain(n)
+	if err != nil {
+		return err
+	}
+	return a.print(x, readable(n, prepared, x))
+}
+
+// payload is what the flags say.
+func (f *signFlags) payload() *chain.Payload {
+	p := &chain.Payload{TypedData: f.TypedData, Authorization: f.Authorization, UserOperation: f.UserOperation}
+	switch {
+	case f.Transaction != "":
+		p.Transaction = &f.Transaction
+	case f.MessageBytes != nil:
+		text := base64.StdEncoding.EncodeToString(f.MessageBytes)
+		p.Text, p.Encoding = &text, "base64"
+	case p.TypedData == nil && p.Authorization == nil && p.UserOperation == nil:
+		p.Text = &f.Message
+	}
+	return p
+}
+
+// publicKey reads the wallet's public key. Without one, EVM payloads are
+// decoded as those of a key that nobody has a use for.
+func publicKey(n *chain.Network, text string) ([]byte, error) {
+	switch {
+	case text == "" && n.Family == evm.Family:
+		text = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798" // the generator
+	case text == "":
+		return nil, usagef("`sigil wallet get` prints it", "--public-key is needed on %s: it says what is the wallet's own", n.Slug)
+	}
+	if b, err := hex.DecodeString(text); err == nil && len(b) == n.Curve.PublicKeySize() {
+		return b, nil
+	}
+	if b, err := solana.DecodeBase58(text, n.Curve.PublicKeySize()); err == nil && n.Family == solana.Family {
+		return b, nil
+	}
+	return nil, usagef("`sigil wallet get` prints it", "--public-key is no %v key", n.Curve)
+}
+
+// readable is the explanation for a terminal.
+func readable(n *chain.Network, p *chain.Prepared, x *chain.Explanation) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s on %s (%s)\n\n", p.Intent.Kind, n.Name, p.Intent.Format)
+	for _, s := range x.Summary {
+		fmt.Fprintf(&b, "  - %s\n", s)
+	}
+	if len(x.Flags) > 0 {
+		fmt.Fprint(&b, "\nLook twice:\n")
+	}
+	for _, f := range x.Flags {
+		fmt.Fprintf(&b, "  ! %s (%s)\n", f.Says, f.Flag)
+	}
+	if len(x.Accept) > 0 {
+		fmt.Fprint(&b, "\nNobody here can explain all of it: it is signed only with a key whose policy accepts\n")
+	}
+	for i := range x.Accept {
+		line, err := canon.EncodeJSON(&x.Accept[i])
+		if err != nil {
+			line = []byte(err.Error())
+		}
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	for _, s := range x.Refused {
+		fmt.Fprintf(&b, "\nIt is never signed: %s\n", s)
+	}
+	fmt.Fprintf(&b, "\nintent digest %s", x.IntentDigest)
+	return b.String()
+}
