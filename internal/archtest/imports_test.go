@@ -14,6 +14,7 @@ func ranks() map[string]int {
 	return map[string]int{
 		// Bytes and words; no package of the module below them.
 		"api":             0,
+		"internal/abi":    0,
 		"attest":          0,
 		"internal/canon":  0,
 		"internal/secret": 0,

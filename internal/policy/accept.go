@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sigilkeys/sigil/internal/abi"
 )
 
 // Kinds of acceptances.
@@ -93,7 +95,7 @@ func (a *Acceptance) check() error {
 		"begins": a.Begins != "", "accounts": len(a.Accounts) > 0,
 	}
 	needs, known := map[string][]string{
-		AcceptCalldata: {"contract", "code"}, AcceptTypedData: {"type"}, AcceptDelegate: {"contract"}, AcceptDeploy: {"code"},
+		AcceptCall: {"contract", "function"}, AcceptCalldata: {"contract", "code"}, AcceptTypedData: {"type"}, AcceptDelegate: {"contract"}, AcceptDeploy: {"code"},
 		AcceptInstruction: {"contract", "begins"}, AcceptAccounts: {"contract"}, AcceptTable: {"contract", "accounts"},
 	}[a.Kind]
 	if !known {
@@ -127,6 +129,11 @@ func (a *Acceptance) checkText() error {
 	for _, account := range a.Accounts {
 		if !isAddress(account, true) {
 			return errors.New("an account is not an address in base58")
+		}
+	}
+	if a.Kind == AcceptCall {
+		if _, err := abi.Parse(a.Function); err != nil {
+			return fmt.Errorf("function: %w", err)
 		}
 	}
 	return nil
@@ -163,6 +170,9 @@ func (a *Acceptance) names(u *Unexplained) bool {
 		return false
 	}
 	switch a.Kind {
+	case AcceptCall:
+		f, err := abi.Parse(a.Function)
+		return err == nil && f.Encodes(u.Data)
 	case AcceptTypedData:
 		return a.Type == u.Type
 	case AcceptDelegate, AcceptAccounts:
