@@ -1,0 +1,286 @@
+package nodes
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/crypto/kzg4844"
+	"github.com/ethereum/go-ethereum/ethclient/simulated"
+	"github.com/ethereum/go-ethereum/rlp"
+	"github.com/holiman/uint256"
+
+	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
+	"github.com/sigilkeys/sigil/internal/networks"
+	"github.com/sigilkeys/sigil/internal/policy"
+)
+
+//go:embed testdata/Token.hex
+var tokenCode string
+
+const ether = 1_000_000_000_000_000_000
+
+// devChain is go-ethereum's node with a chain of its own, chain id 1337, on
+// which the wallet and another account have ether.
+type devChain struct {
+	t      *testing.T
+	node   *simulated.Backend
+	client simulated.Client
+	w      *wallet
+	other  *ecdsa.PrivateKey
+	signer types.Signer
+}
+
+func newDevChain(t *testing.T) *devChain {
+	t.Helper()
+	registry, err := networks.New(evm.Configured{Slug: "dev", Name: "Development chain", ChainID: 1337, Testnet: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, ok := registry.Lookup("dev")
+	if !ok {
+		t.Fatal("the configured network isn't there")
+	}
+	d := &devChain{t: t, w: newWallet(t, n), signer: types.LatestSignerForChainID(big.NewInt(1337))}
+	if d.other, err = crypto.GenerateKey(); err != nil {
+		t.Fatal(err)
+	}
+	rich := types.Account{Balance: new(big.Int).Mul(big.NewInt(ether), big.NewInt(1000))}
+	d.node = simulated.NewBackend(types.GenesisAlloc{d.me(): rich, crypto.PubkeyToAddress(d.other.PublicKey): rich})
+	t.Cleanup(func() {
+		if err := d.node.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d.client = d.node.Client()
+	return d
+}
+
+func (d *devChain) me() common.Address { return common.HexToAddress(d.w.address()) }
+
+// send gives the node a signed transaction as it goes over the wire and
+// requires that it is mined and successful.
+func (d *devChain) send(raw []byte) *types.Receipt {
+	d.t.Helper()
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := d.client.SendTransaction(d.t.Context(), tx); err != nil {
+		d.t.Fatal(err)
+	}
+	d.node.Commit()
+	r, err := d.client.TransactionReceipt(d.t.Context(), tx.Hash())
+	if err != nil || r.Status != types.ReceiptStatusSuccessful {
+		d.t.Fatalf("%v: %+v", err, r)
+	}
+	return r
+}
+
+// unsigned writes what a type's signature hash is made over.
+func unsigned(t *testing.T, kind byte, fields ...any) string {
+	t.Helper()
+	b, err := rlp.EncodeToBytes(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind > 0 {
+		b = append([]byte{kind}, b...)
+	}
+	return "0x" + hex.EncodeToString(b)
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.TrimPrefix(strings.TrimSpace(s), "0x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// mined signs a transaction, has it mined, and holds its sender and hash
+// against what Sigil says.
+func (d *devChain) mined(text string) *types.Receipt {
+	d.t.Helper()
+	s := d.w.transaction(text)
+	raw := unhex(d.t, s.Text)
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		d.t.Fatal(err)
+	}
+	if from, err := types.Sender(d.signer, tx); err != nil || from != d.me() || tx.Hash().Hex() != s.ID {
+		d.t.Fatalf("sender %v, hash %s, want %s: %v", from, tx.Hash(), s.ID, err)
+	}
+	return d.send(raw)
+}
+
+var (
+	gwei   = big.NewInt(1_000_000_000)
+	price  = new(big.Int).Mul(gwei, big.NewInt(20))
+	target = common.HexToAddress("0x00000000000000000000000000000000000000bb")
+)
+
+// TestEthereumTypes: one transaction of each type is mined.
+func TestEthereumTypes(t *testing.T) {
+	d := newDevChain(t)
+	id := uint64(1337)
+	access := types.AccessList{{Address: target, StorageKeys: []common.Hash{{1}}}}
+	none := types.AccessList{}
+	one := big.NewInt(1)
+	d.mined(unsigned(t, 0, uint64(0), price, uint64(21000), target, one, []byte{}, id, uint64(0), uint64(0)))
+	d.mined(unsigned(t, 1, id, uint64(1), price, uint64(30000), target, one, []byte{}, access))
+	d.mined(unsigned(t, 2, id, uint64(2), gwei, price, uint64(21000), target, one, []byte{}, none))
+	d.blob(3)
+	balance, err := d.client.BalanceAt(t.Context(), target, nil)
+	if err != nil || balance.Int64() != 3 {
+		t.Errorf("the recipient has %v, %v", balance, err)
+	}
+}
+
+// blob signs a blob transaction without its blob, and sends it with it.
+func (d *devChain) blob(nonce uint64) {
+	d.t.Helper()
+	blob := new(kzg4844.Blob)
+	commitment, err := kzg4844.BlobToCommitment(blob)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	proofs, err := kzg4844.ComputeCellProofs(blob)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	sidecar := types.NewBlobTxSidecar(types.BlobSidecarVersion1, []kzg4844.Blob{*blob}, []kzg4844.Commitment{commitment}, proofs)
+	s := d.w.transaction(unsigned(d.t, 3, uint64(1337), nonce, gwei, price, uint64(21000), target, big.NewInt(0), []byte{}, types.AccessList{}, price, sidecar.BlobHashes()))
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(unhex(d.t, s.Text)); err != nil {
+		d.t.Fatal(err)
+	}
+	raw, err := tx.WithBlobTxSidecar(sidecar).MarshalBinary()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if r := d.send(raw); r.BlobGasUsed == 0 || r.TxHash.Hex() != s.ID {
+		d.t.Errorf("no blob was paid for: %+v", r)
+	}
+}
+
+// TestSetCode: an authorisation of EIP-7702 and the transaction that carries
+// it, of type 4, both by a policy that names the code.
+func TestSetCode(t *testing.T) {
+	d, nonce := newDevChain(t), uint64(0)
+	code := common.HexToAddress("0x00000000000000000000000000000000000000cc")
+	d.w.accept = []policy.Acceptance{{Kind: policy.AcceptDelegate, Network: "dev", Contract: strings.ToLower(code.Hex())}}
+	signature, _ := d.w.sign(&chain.Payload{Authorization: []byte(fmt.Sprintf(`{"chain_id":1337,"address":"%s","nonce":%d}`, strings.ToLower(code.Hex()), nonce+1))})
+	sig := unhex(d.t, signature)
+	type authorization struct {
+		ChainID uint64
+		Address common.Address
+		Nonce   uint64
+		V       uint8
+		R, S    *big.Int
+	}
+	list := []authorization{{1337, code, nonce + 1, sig[64] - 27, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:64])}}
+	d.mined(unsigned(d.t, 4, uint64(1337), nonce, gwei, price, uint64(100000), target, big.NewInt(0), []byte{}, types.AccessList{}, list))
+	got, err := d.client.CodeAt(d.t.Context(), d.me(), nil)
+	if err != nil || !bytes.Equal(got, types.AddressToDelegation(code)) {
+		d.t.Errorf("the account has the code %x, %v", got, err)
+	}
+}
+
+// TestEthereumAltered is the canary: what is changed after it was signed isn't
+// the wallet's.
+func TestEthereumAltered(t *testing.T) {
+	d := newDevChain(t)
+	s := d.w.transaction(unsigned(t, 2, uint64(1337), uint64(0), gwei, price, uint64(21000), target, big.NewInt(1), []byte{}, types.AccessList{}))
+	raw := unhex(t, s.Text)
+	at := bytes.Index(raw, target[:])
+	raw[at+19] ^= 1
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		t.Fatal(err)
+	}
+	if from, err := types.Sender(d.signer, tx); err == nil && from == d.me() {
+		t.Error("the altered transaction is the wallet's")
+	}
+	if err := d.client.SendTransaction(t.Context(), tx); err == nil {
+		t.Error("the node takes the altered transaction")
+	}
+}
+
+// TestToken: an ERC-20 token is moved by the wallet, and by another with a
+// permit that the wallet signed as typed data.
+func TestToken(t *testing.T) {
+	d := newDevChain(t)
+	spender := crypto.PubkeyToAddress(d.other.PublicKey)
+	token := d.deploy()
+	d.mined(unsigned(t, 2, uint64(1337), uint64(0), gwei, price, uint64(500000), token, big.NewInt(0), callData("transfer(address,uint256)", word(target.Bytes()), word(big.NewInt(5).Bytes())), types.AccessList{}))
+	if got := d.balanceOf(token, target); got != 5 {
+		t.Errorf("the recipient has %d tokens", got)
+	}
+	doc := fmt.Sprintf(`{"types":{"EIP712Domain":[{"name":"name","type":"string"},{"name":"version","type":"string"},{"name":"chainId","type":"uint256"},{"name":"verifyingContract","type":"address"}],`+
+		`"Permit":[{"name":"owner","type":"address"},{"name":"spender","type":"address"},{"name":"value","type":"uint256"},{"name":"nonce","type":"uint256"},{"name":"deadline","type":"uint256"}]},`+
+		`"primaryType":"Permit","domain":{"name":"Token","version":"1","chainId":1337,"verifyingContract":"%s"},"message":{"owner":"%s","spender":"%s","value":"7","nonce":0,"deadline":"9999999999"}}`,
+		strings.ToLower(token.Hex()), d.w.address(), strings.ToLower(spender.Hex()))
+	signature, _ := d.w.sign(&chain.Payload{TypedData: []byte(doc)})
+	sig := unhex(t, signature)
+	permit := func(value int64) []byte {
+		return callData("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)", word(d.me().Bytes()), word(spender.Bytes()), word(big.NewInt(value).Bytes()), word(big.NewInt(9999999999).Bytes()), word(sig[64:]), sig[:32], sig[32:64])
+	}
+	if _, err := d.client.CallContract(t.Context(), ethereum.CallMsg{From: spender, To: &token, Data: permit(8)}, nil); err == nil {
+		t.Error("canary: the permit is good for another amount")
+	}
+	d.byOther(&token, permit(7))
+	d.byOther(&token, callData("transferFrom(address,address,uint256)", word(d.me().Bytes()), word(target.Bytes()), word(big.NewInt(7).Bytes())))
+	if got := d.balanceOf(token, target); got != 12 {
+		t.Errorf("the recipient has %d tokens", got)
+	}
+}
+
+func word(b []byte) []byte { return common.LeftPadBytes(b, 32) }
+
+func callData(function string, words ...[]byte) []byte {
+	return append(crypto.Keccak256([]byte(function))[:4], bytes.Join(words, nil)...)
+}
+
+// byOther has the other account call a contract, or deploy one.
+func (d *devChain) byOther(to *common.Address, data []byte) *types.Receipt {
+	d.t.Helper()
+	nonce, err := d.client.PendingNonceAt(d.t.Context(), crypto.PubkeyToAddress(d.other.PublicKey))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	tx, err := types.SignNewTx(d.other, d.signer, &types.DynamicFeeTx{ChainID: big.NewInt(1337), Nonce: nonce, GasTipCap: gwei, GasFeeCap: price, Gas: 2_000_000, To: to, Data: data})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.send(raw)
+}
+
+func (d *devChain) deploy() common.Address {
+	d.t.Helper()
+	return d.byOther(nil, append(unhex(d.t, tokenCode), append(word(d.me().Bytes()), word(big.NewInt(1000).Bytes())...)...)).ContractAddress
+}
+
+func (d *devChain) balanceOf(token, holder common.Address) int64 {
+	d.t.Helper()
+	out, err := d.client.CallContract(d.t.Context(), ethereum.CallMsg{To: &token, Data: callData("balanceOf(address)", word(holder.Bytes()))}, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return new(uint256.Int).SetBytes(out).ToBig().Int64()
+}
