@@ -58,6 +58,12 @@ demo: ## the whole system on this machine: one verified signature
 .PHONY: google-clients
 google-clients: $(GOOGLE)/node_modules/.package-lock.json ## fetch Google's clients for Node.js, for tests
 
+NODES := test/nodes
+
+.PHONY: nodes
+nodes: $(NODES)/solana/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
+	cd $(NODES) && go mod verify && go vet ./... && go test -count=1 -v ./...
+
 .PHONY: test
 test: build sdk google-clients ## all tests; lists what was skipped and how to run it
 	@go run ./test/all
@@ -97,7 +103,8 @@ skew: ## today's programs with those of the commits in SIGIL_TEST_HISTORY
 	@go vet -tags=history ./test/fleet
 	@go test -count=1 -tags=history -run=Earlier -v ./test/fleet
 
-FUZZTIME ?= 30s
+FUZZTIME ?= 10m
+FUZZ ?= ./...
 
 CONFIG ?= deploy/image/tee.json
 
@@ -105,11 +112,16 @@ CONFIG ?= deploy/image/tee.json
 image: ## OCI image of sigil-tee in dist/image, with CONFIG=tee.json measured
 	@go run ./internal/imagegen -config "$(CONFIG)" -out dist/image
 
+# The fuzzer's own deadline sometimes falls into an input and is reported as a
+# failure, without one: such a target runs once more.
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (30s) each
-	@go list ./... | while read -r p; do \
+fuzz: ## every fuzz target of FUZZ (all packages) for FUZZTIME (10m) each
+	@once() { go test -run='^$$' -fuzz="^$$2\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x "$$1" </dev/null 2>&1; }; \
+	go list $(FUZZ) | while read -r p; do \
 	  go test -list='^Fuzz' "$$p" | grep '^Fuzz' | while read -r f; do \
-	    echo "$$p $$f"; go test -run='^$$' -fuzz="^$$f\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x "$$p" </dev/null || exit 1; \
+	    echo "$$p $$f"; out=$$(once "$$p" "$$f") || { \
+	      case "$$out" in *"Failing input"*) false ;; *"context deadline exceeded"*) out=$$(once "$$p" "$$f") ;; *) false ;; esac || { echo "$$out"; exit 1; }; }; \
+	    echo "$$out" | tail -1; \
 	  done || exit 1; done
 
 .PHONY: vectors
@@ -119,6 +131,6 @@ vectors: ## write testdata/formats again; a difference is a broken format
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules
+	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules $(NODES)/solana/node_modules
 	@chmod -R u+w .cache 2>/dev/null || true
 	rm -rf .cache

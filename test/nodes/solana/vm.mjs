@@ -1,0 +1,84 @@
+// A Solana virtual machine that Go drives by lines of JSON. The first line in
+// names the wallet; for each case it prints an unsigned transaction, reads it
+// signed, runs it, and prints what became of it.
+import { createInterface } from 'node:readline';
+import { LiteSVM, FailedTransactionMetadata } from 'litesvm';
+import {
+  AccountRole, address, appendTransactionMessageInstructions, compileTransaction, createTransactionMessage, generateKeyPairSigner, getBase64Encoder, getBase64Decoder, getTransactionDecoder,
+  getTransactionEncoder, lamports, pipe, setTransactionMessageFeePayer, setTransactionMessageFeePayerSigner, setTransactionMessageLifetimeUsingBlockhash, setTransactionMessageLifetimeUsingDurableNonce, signTransactionMessageWithSigners,
+} from '@solana/kit';
+import { getCreateAccountInstruction, getInitializeNonceAccountInstruction, getNonceDecoder, getNonceSize, getTransferSolInstruction, SYSTEM_PROGRAM_ADDRESS } from '@solana-program/system';
+import {
+  findAssociatedTokenPda, getCreateAssociatedTokenIdempotentInstruction, getInitializeMint2Instruction, getMintSize, getMintToInstruction, getTransferCheckedInstruction, getTokenDecoder, TOKEN_PROGRAM_ADDRESS,
+} from '@solana-program/token';
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const read = async () => JSON.parse((await lines.next()).value);
+const say = (v) => process.stdout.write(`${JSON.stringify(v, (_, x) => (typeof x === 'bigint' ? String(x) : x))}\n`);
+
+const svm = new LiteSVM();
+const wallet = address((await read()).address);
+const payer = await generateKeyPairSigner(), mint = await generateKeyPairSigner(), nonceAccount = await generateKeyPairSigner();
+const to = (await generateKeyPairSigner()).address;
+const sol = 1_000_000_000n;
+svm.airdrop(wallet, lamports(100n * sol));
+svm.airdrop(payer.address, lamports(100n * sol));
+
+// What only names the wallet as a signer, without its key.
+const signer = { address: wallet, signTransactions: async () => [] };
+const lifetime = () => ({ blockhash: svm.latestBlockhash(), lastValidBlockHeight: 1_000_000n });
+const run = (tx) => {
+  const r = svm.sendTransaction(tx);
+  return r instanceof FailedTransactionMetadata ? String(r.err()) || 'failed' : '';
+};
+
+async function byPayer(instructions) {
+  svm.expireBlockhash();
+  const m = pipe(createTransactionMessage({ version: 0 }), (x) => setTransactionMessageFeePayerSigner(payer, x), (x) => setTransactionMessageLifetimeUsingBlockhash(lifetime(), x), (x) => appendTransactionMessageInstructions(instructions, x));
+  const failed = run(await signTransactionMessageWithSigners(m));
+  if (failed) throw new Error(failed);
+}
+
+async function ask(name, version, instructions, balance, nonce) {
+  svm.expireBlockhash();
+  const m = pipe(createTransactionMessage({ version }), (x) => setTransactionMessageFeePayer(wallet, x),
+    (x) => (nonce ? setTransactionMessageLifetimeUsingDurableNonce(nonce, x) : setTransactionMessageLifetimeUsingBlockhash(lifetime(), x)), (x) => appendTransactionMessageInstructions(instructions, x));
+  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(compileTransaction(m))) });
+  const before = balance();
+  for (;;) { // an altered one first: the canary
+    const { signed, last } = await read();
+    const failed = run(getTransactionDecoder().decode(getBase64Encoder().encode(signed)));
+    say({ name, failed, moved: balance() - before });
+    if (last) return;
+  }
+}
+
+const solOf = (a) => () => svm.getBalance(a) ?? 0n;
+const memo = { programAddress: address('MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr'), accounts: [{ address: wallet, role: AccountRole.READONLY_SIGNER }], data: new TextEncoder().encode('hi') };
+const transfer = (amount) => getTransferSolInstruction({ source: signer, destination: to, amount });
+await ask('transfer, legacy', 'legacy', [transfer(sol)], solOf(to));
+await ask('transfer, version 0', 0, [transfer(2n * sol)], solOf(to));
+await ask('memo and transfer', 0, [memo, transfer(sol)], solOf(to));
+
+const [own] = await findAssociatedTokenPda({ mint: mint.address, owner: wallet, tokenProgram: TOKEN_PROGRAM_ADDRESS });
+const [theirs] = await findAssociatedTokenPda({ mint: mint.address, owner: to, tokenProgram: TOKEN_PROGRAM_ADDRESS });
+await byPayer([
+  getCreateAccountInstruction({ payer, newAccount: mint, lamports: sol, space: getMintSize(), programAddress: TOKEN_PROGRAM_ADDRESS }),
+  getInitializeMint2Instruction({ mint: mint.address, decimals: 6, mintAuthority: payer.address }),
+  getCreateAssociatedTokenIdempotentInstruction({ payer, ata: own, owner: wallet, mint: mint.address }),
+  getMintToInstruction({ mint: mint.address, token: own, mintAuthority: payer, amount: 1000n }),
+]);
+const tokens = () => { const a = svm.getAccount(theirs); return a.exists ? getTokenDecoder().decode(a.data).amount : 0n; };
+await ask('token, with the account that gets it', 0, [
+  getCreateAssociatedTokenIdempotentInstruction({ payer: signer, ata: theirs, owner: to, mint: mint.address }),
+  getTransferCheckedInstruction({ source: own, mint: mint.address, destination: theirs, authority: signer, amount: 7n, decimals: 6 }),
+], tokens);
+
+await byPayer([
+  getCreateAccountInstruction({ payer, newAccount: nonceAccount, lamports: sol, space: BigInt(getNonceSize()), programAddress: SYSTEM_PROGRAM_ADDRESS }),
+  getInitializeNonceAccountInstruction({ nonceAccount: nonceAccount.address, nonceAuthority: wallet }),
+]);
+const nonce = getNonceDecoder().decode(svm.getAccount(nonceAccount.address).data).blockhash;
+await ask('transfer by a durable nonce', 0, [transfer(sol)], solOf(to), { nonce, nonceAccountAddress: nonceAccount.address, nonceAuthorityAddress: wallet });
+say({ done: true });
+process.exit(0);

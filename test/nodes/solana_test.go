@@ -1,0 +1,103 @@
+package nodes
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/networks"
+)
+
+// vm is the virtual machine in solana/vm.mjs.
+type vm struct {
+	t   *testing.T
+	in  *json.Encoder
+	out *bufio.Scanner
+}
+
+type vmLine struct {
+	Name     string `json:"name"`
+	Unsigned string `json:"unsigned"`
+	Failed   string `json:"failed"`
+	Moved    string `json:"moved"`
+	Done     bool   `json:"done"`
+}
+
+func (v *vm) read() (l vmLine) {
+	v.t.Helper()
+	if !v.out.Scan() {
+		v.t.Fatalf("the virtual machine ended: %v", v.out.Err())
+	}
+	if err := json.Unmarshal(v.out.Bytes(), &l); err != nil {
+		v.t.Fatalf("%s: %v", v.out.Bytes(), err)
+	}
+	return l
+}
+
+// try has the machine run a signed transaction.
+func (v *vm) try(signed string, last bool) vmLine {
+	v.t.Helper()
+	if err := v.in.Encode(map[string]any{"signed": signed, "last": last}); err != nil {
+		v.t.Fatal(err)
+	}
+	return v.read()
+}
+
+// TestSolana: transactions of both formats, a memo, tokens and a durable nonce
+// run on Solana's virtual machine; what was altered doesn't.
+func TestSolana(t *testing.T) {
+	registry, err := networks.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, ok := registry.Lookup("solana")
+	if !ok {
+		t.Fatal("no Solana")
+	}
+	w := newWallet(t, n)
+	cmd := exec.CommandContext(t.Context(), "node", "vm.mjs")
+	cmd.Dir, cmd.Stderr = "solana", os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: `make nodes` installs what it needs", err)
+	}
+	v := &vm{t: t, in: json.NewEncoder(stdin), out: bufio.NewScanner(stdout)}
+	if err := v.in.Encode(map[string]string{"address": w.address()}); err != nil {
+		t.Fatal(err)
+	}
+	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000"}
+	for _, want := range moved {
+		l := v.read()
+		if l.Unsigned == "" {
+			t.Fatalf("%+v", l)
+		}
+		signed := w.transaction(l.Unsigned).Text
+		raw, err := base64.StdEncoding.DecodeString(signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)-3] ^= 1 // within the last instruction, or the list of tables behind it
+		if r := v.try(base64.StdEncoding.EncodeToString(raw), false); r.Failed == "" || r.Moved != "0" {
+			t.Errorf("%s: altered, it runs: %+v", l.Name, r)
+		}
+		if r := v.try(signed, true); r.Failed != "" || r.Moved != want {
+			t.Errorf("%s: %+v, want %s moved", l.Name, r, want)
+		}
+	}
+	if !v.read().Done {
+		t.Error("there is more")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
