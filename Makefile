@@ -64,8 +64,21 @@ NODES := test/nodes
 nodes: $(NODES)/solana/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
 	cd $(NODES) && go mod verify && go vet ./... && go test -count=1 -v ./...
 
+ORACLES := test/oracle/js
+
+.PHONY: oracles
+oracles: $(ORACLES)/node_modules/.package-lock.json ## fetch the JavaScript libraries that digests are compared with
+
+# A seed that isn't 1 makes other cases.
+SIGIL_TEST_SEED ?= 1
+
+.PHONY: differential
+differential: oracles ## 100,000 cases of each family against viem and ethers
+	@{ SIGIL_TEST_SEED=$(SIGIL_TEST_SEED) SIGIL_TEST_CASES=$${SIGIL_TEST_CASES:-100000} go test -count=1 -timeout=2h -v ./test/oracle 2>&1; echo "exit status $$?"; } | grep -v '^=== RUN' >docs/differential-last.txt; cat docs/differential-last.txt
+	@grep -q '^exit status 0' docs/differential-last.txt
+
 .PHONY: test
-test: build sdk google-clients ## all tests; lists what was skipped and how to run it
+test: build sdk google-clients oracles ## all tests; lists what was skipped and how to run it
 	@go run ./test/all
 
 .PHONY: lint
@@ -131,6 +144,6 @@ vectors: ## write testdata/formats again; a difference is a broken format
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules $(NODES)/solana/node_modules
+	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules $(NODES)/solana/node_modules $(ORACLES)/node_modules
 	@chmod -R u+w .cache 2>/dev/null || true
 	rm -rf .cache

@@ -1,0 +1,15 @@
+// node cases.mjs FAMILY SEED COUNT prints cases as lines of JSON: a payload as
+// Sigil takes it, and the digest that each of two libraries makes of it, null
+// where it refuses.
+import { authorization } from './authorization.mjs';
+import { message, transaction } from './evm.mjs';
+import { random } from './random.mjs';
+import { typedData } from './typeddata.mjs';
+
+const families = { 'evm-transaction': transaction, 'evm-message': message, 'evm-typed-data': typedData, 'evm-authorization': authorization };
+const [family, seed, count] = process.argv.slice(2);
+const make = families[family];
+for (let i = 0; i < Number(count); i++) {
+  const line = `${JSON.stringify(make(random(Number(seed) * 1_000_003 + i)))}\n`;
+  if (!process.stdout.write(line)) await new Promise((done) => process.stdout.once('drain', done));
+}
