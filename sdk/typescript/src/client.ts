@@ -3,8 +3,9 @@ import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
-import { family, messageBytes, networkSlugs, type Message, type Prepared } from './networks.js';
+import { family, messageBytes, networkSlugs, type Authorization, type Document, type Message, type Prepared } from './networks.js';
 import { zero32, type WalletCertificate } from './receipt.js';
+import type { TypedData } from './typeddata.js';
 import { parseToken, type Token } from './token.js';
 import { Transport, type TransportOptions } from './transport.js';
 import { checkLeaf, evidenceOf, object, openCredential, openReceipt, openWallet, string, type Expected, type OpenedReceipt, type Root } from './trust.js';
@@ -42,6 +43,24 @@ export interface SignTransactionOptions {
   readonly idempotencyKey?: string;
 }
 
+/** Options of signTypedData: a document of EIP-712. */
+export interface SignTypedDataOptions {
+  readonly walletId: string;
+  readonly network: string;
+  readonly typedData: TypedData;
+  readonly idempotencyKey?: string;
+}
+
+/** Options of signAuthorization: of EIP-7702, for one chain. */
+export interface SignAuthorizationOptions {
+  readonly walletId: string;
+  readonly network: string;
+  readonly authorization: Authorization;
+  readonly idempotencyKey?: string;
+}
+
+type Order = SignOptions | SignTransactionOptions | SignTypedDataOptions | SignAuthorizationOptions;
+
 /** What was proved about an answer. */
 export interface Verified {
   readonly organizationId: string;
@@ -61,6 +80,11 @@ export interface SignResult {
   readonly publicKey: string;
   readonly receiptId: string;
   readonly verified: Verified;
+}
+
+export interface SignDocumentResult extends SignResult {
+  /** What the TEE decoded the document to, as its receipt names it by digest. */
+  readonly intent: Readonly<Record<string, unknown>>;
 }
 
 export interface SignTransactionResult extends SignResult {
@@ -153,7 +177,23 @@ export class SigilS2S {
     return (await this.#signOne(options)) as SignTransactionResult;
   }
 
-  async #signOne(options: SignOptions | SignTransactionOptions): Promise<SignResult> {
+  /** Signs a document of EIP-712, which the TEE decodes first, and verifies the
+   * answer whole. What it can't explain it refuses, unless the key's policy
+   * accepts the type. The key needs the method signTypedData. */
+  async signTypedData(options: SignTypedDataOptions): Promise<SignDocumentResult> {
+    if (typeof options.typedData !== 'object') throw new SigilConfigError('invalid_argument', 'typedData must be a document');
+    return (await this.#signOne(options)) as SignDocumentResult;
+  }
+
+  /** Signs an authorisation of EIP-7702 for an address that the key's policy
+   * accepts. y parity is the signature's last byte less 27. The key needs the
+   * method signAuthorization. */
+  async signAuthorization(options: SignAuthorizationOptions): Promise<SignDocumentResult> {
+    if (typeof options.authorization !== 'object') throw new SigilConfigError('invalid_argument', 'authorization must be an object');
+    return (await this.#signOne(options)) as SignDocumentResult;
+  }
+
+  async #signOne(options: Order): Promise<SignResult> {
     const root = await this.#trusted();
     const plan = await this.#plan(root, options);
     const request = this.#t.sign({ method: 'POST', path: '/v1/s2s/sign', body: JSON.stringify(plan.body), idempotencyKey: options.idempotencyKey });
@@ -164,7 +204,7 @@ export class SigilS2S {
   /** Signs up to 100 messages and transactions by one request. Each is decided, and each answer
    * verified, for itself; outcomes are in the order of the items. It throws only
    * where there is no answer about any of them. */
-  async signBatch(items: readonly (SignOptions | SignTransactionOptions)[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
+  async signBatch(items: readonly Order[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
     if (items.length < 1 || items.length > 100) throw new SigilConfigError('invalid_argument', 'a batch has 1 to 100 items');
     if (items.some((o) => o.idempotencyKey !== undefined)) throw new SigilConfigError('invalid_argument', 'a batch has one idempotencyKey for all items');
     const root = await this.#trusted();
@@ -187,7 +227,7 @@ export class SigilS2S {
   }
 
   /** What has to be signed, made from nothing but the options and the certified key. */
-  async #plan(root: Root, options: SignOptions | SignTransactionOptions): Promise<Plan> {
+  async #plan(root: Root, options: Order): Promise<Plan> {
     const walletId = requireUUID(options.walletId, 'walletId');
     const f = family(options.network);
     const payload = payloadOf(options);
@@ -196,7 +236,7 @@ export class SigilS2S {
     const prepared = prepare(options.network, publicKey, payload);
     return {
       publicKey, prepared, body: { wallet_id: walletId, network: options.network, ...payload },
-      expected: { kind: 1, wallet: walletId, method: 'transaction' in payload ? 'signTransaction' : 'signMessage', network: options.network, payloadDigest: sha256(prepared.signBytes), intentDigest: prepared.intentDigest },
+      expected: { kind: 1, wallet: walletId, method: methodOf(payload), network: options.network, payloadDigest: sha256(prepared.signBytes), ...(prepared.intentDigest && { intentDigest: prepared.intentDigest }) },
     };
   }
 
@@ -211,8 +251,13 @@ export class SigilS2S {
       if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
     }
     const opened = await this.#receipt(root, data['receipt']);
-    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
+    const { intent, intentDigest } = intentOf(prepared, network, data, expected.intentDigest);
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, intentDigest, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
     const result: SignResult = { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
+    if (intent !== undefined) {
+      const document: SignDocumentResult = { ...result, intent };
+      return document;
+    }
     if (signed === undefined) return result;
     const whole: SignTransactionResult = { ...result, signedTransaction: signed.text, ...(signed.id === undefined ? {} : { transactionHash: signed.id }) };
     return whole;
@@ -333,7 +378,8 @@ export class SigilS2S {
     if (l.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
     // What the workload refuses to decode, its receipt names by the body.
     const decoded = undecoded.has(l.reason) ? { payloadDigest: sha256(body), intentDigest: zero32 } : {};
-    checkLeaf(root, this.#token, l, { ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
+    // The intent of a document that was refused comes with no answer.
+    checkLeaf(root, this.#token, l, { intentDigest: l.intentDigest, ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
     return new SigilPolicyError(e, receiptView(opened));
   }
 
@@ -363,7 +409,7 @@ export class SigilS2S {
 }
 
 /** What a request implies for its receipt, before there is an answer. */
-type Pending = Omit<Expected, 'wallet' | 'decision' | 'outputDigest'> & { wallet?: string };
+type Pending = Omit<Expected, 'wallet' | 'decision' | 'outputDigest' | 'intentDigest'> & { wallet?: string; intentDigest?: Uint8Array };
 
 /** A signature that is to be asked for. */
 interface Plan {
@@ -404,20 +450,47 @@ function requireUUID(v: string, name: string): string {
   return v;
 }
 
+type Payload = Message | Document | { readonly transaction: string };
+
 /** The payload as it goes into the request body. */
-function payloadOf(o: SignOptions | SignTransactionOptions): Message | { readonly transaction: string } {
-  if (!('transaction' in o)) return messageOf(o);
-  if ('message' in o || 'messageFormat' in o || 'applicationDomain' in o || 'requiredSignatories' in o || 'contentFormat' in o) {
-    throw new SigilConfigError('invalid_argument', 'a transaction excludes a message and what belongs to one');
+function payloadOf(o: Order): Payload {
+  const kinds = ['message', 'transaction', 'typedData', 'authorization'].filter((k) => k in o);
+  if (kinds.length > 1 || (kinds[0] !== 'message' && ('messageFormat' in o || 'applicationDomain' in o || 'requiredSignatories' in o || 'contentFormat' in o))) {
+    throw new SigilConfigError('invalid_argument', 'a transaction or document excludes a message and what belongs to one');
   }
-  return { transaction: o.transaction };
+  if ('transaction' in o) return { transaction: o.transaction };
+  if ('typedData' in o) return { typed_data: o.typedData };
+  return 'authorization' in o ? { authorization: o.authorization } : messageOf(o);
 }
 
-function prepare(network: string, publicKey: Uint8Array, payload: Message | { readonly transaction: string }): Prepared {
+function methodOf(p: Payload): string {
+  if ('transaction' in p) return 'signTransaction';
+  if ('typed_data' in p) return 'signTypedData';
+  return 'authorization' in p ? 'signAuthorization' : 'signMessage';
+}
+
+function prepare(network: string, publicKey: Uint8Array, payload: Payload): Prepared {
   const f = family(network);
-  if (!('transaction' in payload)) return f.prepare(network, publicKey, payload, messageBytes(payload));
-  if (!f.transaction) throw new SigilConfigError('unsupported_payload', `transactions aren't signed on ${network} yet`);
-  return f.transaction(network, payload.transaction, publicKey);
+  if ('transaction' in payload) {
+    if (!f.transaction) throw new SigilConfigError('unsupported_payload', `transactions aren't signed on ${network} yet`);
+    return f.transaction(network, payload.transaction, publicKey);
+  }
+  if ('typed_data' in payload || 'authorization' in payload) {
+    if (!f.document) throw new SigilConfigError('unsupported_payload', `documents aren't signed on ${network}`);
+    return f.document(network, payload);
+  }
+  return f.prepare(network, publicKey, payload, messageBytes(payload));
+}
+
+/** The intent of a document, which the reply has, and its digest, which must
+ * be the receipt's; of what is decoded here, the digest that was computed. */
+function intentOf(p: Prepared, network: string, reply: Record<string, unknown>, own: Uint8Array | undefined): { intent?: Record<string, unknown>; intentDigest: Uint8Array } {
+  if (!p.document) return { intentDigest: own! };
+  const intent = object(reply['intent'], 'intent'), { kind, preimage } = p.document;
+  for (const [field, want] of Object.entries({ kind, network, length: preimage.length, sha256: hex(sha256(preimage)) })) {
+    if (intent[field] !== want) throw broken('response_mismatch', `the intent is of another ${field}`, 'intent');
+  }
+  return { intent, intentDigest: sha256(JSON.stringify(intent)) };
 }
 
 function messageOf(o: SignOptions): Message {

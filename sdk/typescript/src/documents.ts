@@ -134,10 +134,12 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   name(v['name']);
   const notBefore = integer(v['not_before'], 'not_before'), expires = integer(v['expires'], 'expires');
   if (notBefore < 0 || expires <= notBefore) throw new FormatError('not_before and expires are malformed');
-  const policy = members(v['policy'], ['wallets', 'networks', 'methods'], 'policy');
+  const accepts = typeof v['policy'] === 'object' && v['policy'] !== null && Object.hasOwn(v['policy'], 'accept');
+  const policy = members(v['policy'], ['wallets', 'networks', 'methods', ...(accepts ? ['accept'] : [])], 'policy');
+  if (accepts) checkAccept(policy['accept']);
   for (const key of ['wallets', 'networks', 'methods']) checkList(policy[key], key);
   const wallets = policy['wallets'] as string[], methods = policy['methods'] as string[];
-  if (!wallets.every((w) => w === '*' || isUUID(w)) || !methods.every((m) => ['*', 'signMessage', 'signTransaction', 'createWallet'].includes(m))) {
+  if (!wallets.every((w) => w === '*' || isUUID(w)) || !methods.every((m) => ['*', 'signMessage', 'signTransaction', 'signTypedData', 'signAuthorization', 'signUserOperation', 'createWallet'].includes(m))) {
     throw new FormatError('the policy names something else than wallets and methods');
   }
   if (v['bearer'] && (expires - notBefore > 31 * 86400 || wallets.includes('*') || methods.includes('*') || methods.includes('createWallet'))) {
@@ -146,6 +148,17 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   if (second) checkScope(v['scope'], v['allow_ips'], policy);
   requireQuorum(o, genesis.admins, genesis.quorum);
   return { credential: unhex(text(v['credential'], 'credential'), 32), stateKey: unhex(text(v['state_key'], 'state_key'), 32), digest: o.digest, notBefore, expires };
+}
+
+/** Acceptances are the owner's words to the TEE, which holds them against what
+ * it decodes; here they are of known members alone. */
+function checkAccept(v: unknown): void {
+  const known = ['kind', 'network', 'contract', 'function', 'type', 'code', 'begins', 'accounts'];
+  for (const a of list(v, 256, 'accept')) {
+    if (typeof a !== 'object' || a === null || Array.isArray(a)) throw new FormatError('an acceptance is not an object');
+    const keys = Object.keys(a);
+    if (keys[0] !== 'kind' || keys[1] !== 'network' || keys.some((k) => !known.includes(k))) throw new FormatError('an acceptance has unknown members');
+  }
 }
 
 /** The members that version 2 of a grant adds. */

@@ -227,3 +227,16 @@ function ordered(a: Action): Action {
   }
   return out as unknown as Action;
 }
+
+/** 0x05 and the list of an authorisation (EIP-7702): what is hashed to be
+ * signed. Of chain id 0, which holds on every chain, none is. */
+export function authorization(a: { chain_id: number | string; address: string; nonce: number | string }, network: string, chainId: bigint): Uint8Array {
+  const wrong = (why: string): never => { throw new SigilConfigError('payload_invalid', `an authorization is chain_id, address and nonce: ${why}`); };
+  if (typeof a !== 'object' || a === null || Object.keys(a).sort().join() !== 'address,chain_id,nonce') wrong('it has other members');
+  const whole = (v: unknown): bigint => (typeof v === 'number' ? Number.isSafeInteger(v) && v >= 0 : typeof v === 'string' && /^(0|[1-9]\d{0,19}|0x[0-9a-fA-F]{1,16})$/.test(v)) ? BigInt(v as number | string) : wrong('an integer is wanted');
+  const id = whole(a.chain_id), nonce = whole(a.nonce);
+  if (id === 0n || nonce >= maxUint64) wrong('chain id 0 holds on every chain, and the nonce is up to 2^64-2');
+  if (!/^0x[0-9a-f]{40}$/.test(a.address)) wrong('write the address in lower case');
+  if (id !== chainId) throw new SigilConfigError('transaction_other_network', `the authorization is for chain id ${id}, ${network} has ${chainId}`);
+  return Buffer.concat([new Uint8Array([5]), list(integer(id), text(Buffer.from(a.address.slice(2), 'hex')), integer(nonce))]);
+}

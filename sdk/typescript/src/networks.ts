@@ -2,8 +2,9 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
 import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
-import { prepareTransaction, type PreparedTransaction, type SignedTransaction } from './evm.js';
+import { authorization, prepareTransaction, type PreparedTransaction, type SignedTransaction } from './evm.js';
 import { prepareSolana } from './solana.js';
+import { preimage, type TypedData } from './typeddata.js';
 import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
 
 export type Curve = 'secp256k1' | 'ed25519';
@@ -22,7 +23,20 @@ export interface Message {
  * isn't needed for any of it. */
 export interface Prepared {
   readonly signBytes: Uint8Array;
-  readonly intentDigest: Uint8Array;
+  /** Undefined of what isn't decoded here: the reply has the intent, which must
+   * be of this preimage. */
+  readonly intentDigest?: Uint8Array;
+  readonly document?: { readonly kind: string; readonly preimage: Uint8Array };
+}
+
+/** A document as it goes into the request body. */
+export type Document = { readonly typed_data: TypedData } | { readonly authorization: Authorization };
+
+/** An authorisation of EIP-7702. */
+export interface Authorization {
+  readonly chain_id: number | string;
+  readonly address: string;
+  readonly nonce: number | string;
 }
 
 /** What is put together after the signature: nothing, of a message. */
@@ -34,6 +48,8 @@ interface Family {
   readonly curve: Curve;
   /** Decodes an unsigned transaction; undefined where none are signed yet. */
   transaction?(network: string, raw: string, publicKey: Uint8Array): PreparedTransaction;
+  /** Makes what is signed of a document; undefined where none are signed. */
+  document?(network: string, d: Document): Prepared;
   address(publicKey: Uint8Array): string;
   prepare(network: string, publicKey: Uint8Array, m: Message, bytes: Uint8Array): Prepared;
   verify(publicKey: Uint8Array, signBytes: Uint8Array, signature: string): boolean;
@@ -45,6 +61,11 @@ function intent(network: string, format: string, message: Uint8Array): Uint8Arra
 
 const evm: Family = {
   curve: 'secp256k1',
+  document(network, d) {
+    const [kind, bytes] = 'typed_data' in d ? ['typed_data', preimage(d.typed_data, network, chainOf(network).id)] as const
+      : ['authorization', authorization(d.authorization, network, chainOf(network).id)] as const;
+    return { signBytes: keccak_256(bytes), document: { kind, preimage: bytes } };
+  },
   transaction: (network, raw) => prepareTransaction(network, chainOf(network).id, chainOf(network).wrapper, raw),
   address(publicKey) {
     const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));

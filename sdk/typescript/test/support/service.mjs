@@ -2,6 +2,7 @@
 // workload and control plane in one, with a knob at every place where one of
 // them could lie. It is written from docs/FORMATS.md and shares no code with
 // the SDK; without knobs it is honest, which the tests check first.
+import { family } from '../../dist/networks.js';
 import { createPrivateKey, createPublicKey, hkdfSync, randomBytes, randomUUID, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -163,6 +164,7 @@ export class Service {
     const w = this.wallets.get(body.wallet_id);
     if (!w) throw new Refusal(404, 'wallet_not_found');
     if (body.transaction !== undefined) return this.signTransaction(r, w, body);
+    if (body.typed_data !== undefined || body.authorization !== undefined) return this.signDocument(r, w, body);
     const message = Buffer.from(body.message, body.message_encoding ?? 'utf8');
     const evm = evmNetworks.includes(body.network);
     const payload = evm ? Buffer.from(keccak_256(Buffer.concat([Buffer.from(`\x19Ethereum Signed Message:\n${message.length}`), message]))) : message;
@@ -204,6 +206,19 @@ export class Service {
     const signature = `0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
     const reply = { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature),
       signed_transaction: `0x${signed.toString('hex')}`, transaction_hash: `0x${Buffer.from(keccak_256(signed)).toString('hex')}` };
+    this.attack.signed?.(reply);
+    return reply;
+  }
+
+  /** Signs a document; what is hashed of one, published digests hold the SDK to. */
+  signDocument(r, w, body) {
+    const { signBytes, document: { kind, preimage } } = family(body.network).document(body.network, body.typed_data ? { typed_data: body.typed_data } : { authorization: body.authorization });
+    const intent = { kind, network: body.network, format: 'test', length: preimage.length, sha256: sha256(preimage).toString('hex'), effects: { nonce: '', fee_max: '0', actions: [], flags: [] } };
+    const l = { wallet: w.id, method: kind === 'typed_data' ? 'signTypedData' : 'signAuthorization', network: body.network, payloadDigest: sha256(signBytes), intentDigest: sha256(JSON.stringify(intent)) };
+    if (this.deny) throw new Refusal(403, this.deny, { receipt: this.decide(r, { ...l, decision: 2, reason: this.deny }) });
+    const raw = secp256k1.sign(signBytes, w.secp256k1.secretKey, { prehash: false, format: 'recovered' });
+    const signature = `0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
+    const reply = { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature), intent };
     this.attack.signed?.(reply);
     return reply;
   }
