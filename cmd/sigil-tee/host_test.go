@@ -115,7 +115,7 @@ func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 		"format": "sigil.tee-config.v0", "listen": ports.Reserve(t), "launcher_socket": m.traps.listen(t, "launcher", "unix", filepath.Join(folder, "s")).address,
 		"sts_url": "https://" + tcp("STS") + "/v1/token", "kms_url": "https://" + tcp("KMS"), "tls_roots": strings.Replace(m.config.TLSRoots, "-----BEGIN", "\n-----BEGIN", 1),
 		"tee_key": m.config.ProviderKey, "tee_audience": m.config.ProviderAudience, "provider_key": m.config.TEEKey, "provider_audience": m.config.TEEAudience,
-		"project_id": "evil", "dek_cache_entries": "4096", "dek_cache_seconds": "3600", "workers": "1", "development": "false",
+		"project_id": "evil", "dek_cache_entries": "4096", "dek_cache_seconds": "3600", "workers": "1", "development": "false", "evm_networks": `[{"slug":"evil","name":"Evil","chain_id":1}]`,
 	}
 	metadata, proxy := tcp("metadata"), "http://"+tcp("proxy")
 	m.lures = []string{"GCE_METADATA_HOST=" + metadata, "GCE_METADATA_IP=" + metadata, "GOOGLE_CLOUD_PROJECT=evil", "GCLOUD_PROJECT=evil",
@@ -123,7 +123,7 @@ func newMachine(t *testing.T, edit func(*teeconfig.Config)) *machine {
 		"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "ALL_PROXY=" + proxy, "http_proxy=" + proxy, "https_proxy=" + proxy, "all_proxy=" + proxy, "NO_PROXY=",
 		"SIGIL_CONFIG=" + filepath.Join(folder, "none"), "CONFIG=" + filepath.Join(folder, "none")}
 	for i := range reflect.TypeFor[teeconfig.Config]().NumField() {
-		if name := reflect.TypeFor[teeconfig.Config]().Field(i).Tag.Get("json"); m.wish[name] == "" {
+		if name, _, _ := strings.Cut(reflect.TypeFor[teeconfig.Config]().Field(i).Tag.Get("json"), ","); m.wish[name] == "" {
 			t.Fatalf("the host has no wish for %q: give it one", name)
 		}
 	}

@@ -20,7 +20,8 @@ WITH w AS (
 )
 INSERT INTO wallet_addresses (organization_id, address, wallet)
   SELECT w.organization_id, x.address, w.id
-  FROM w CROSS JOIN LATERAL (VALUES ('0x' || encode(w.id, 'hex') || '00000000'), ('S' || encode(w.id, 'hex') || '00000000000')) x(address)
+  FROM w CROSS JOIN LATERAL (VALUES ('0x' || encode(w.id, 'hex') || '00000000'), ('S' || encode(w.id, 'hex') || '00000000000'),
+    ('bc1q' || encode(w.id, 'hex') || '000000'), ('bcrt1q' || encode(w.id, 'hex') || '000000'), ('tb1q' || encode(w.id, 'hex') || '000000')) x(address)
   WHERE w.id NOT IN (SELECT wallet FROM kept) ORDER BY 1, 2;
 INSERT INTO wallet_addresses SELECT * FROM found;
 INSERT INTO wallet_counts (organization_id, state, n) VALUES (:org, 0, :many), (:guest, 0, :few);

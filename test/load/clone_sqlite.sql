@@ -22,9 +22,21 @@ INSERT INTO wallet_addresses (organization_id, address, wallet)
 INSERT INTO wallet_addresses (organization_id, address, wallet)
   SELECT :org, 'S' || lower(hex(id)) || '00000000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :org AND id NOT IN (SELECT wallet FROM temp.kept) ORDER BY id;
 INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :org, 'bc1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :org AND id NOT IN (SELECT wallet FROM temp.kept) ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :org, 'bcrt1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :org AND id NOT IN (SELECT wallet FROM temp.kept) ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :org, 'tb1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :org AND id NOT IN (SELECT wallet FROM temp.kept) ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
   SELECT :guest, '0x' || lower(hex(id)) || '00000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :guest ORDER BY id;
 INSERT INTO wallet_addresses (organization_id, address, wallet)
   SELECT :guest, 'S' || lower(hex(id)) || '00000000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :guest ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :guest, 'bc1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :guest ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :guest, 'bcrt1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :guest ORDER BY id;
+INSERT INTO wallet_addresses (organization_id, address, wallet)
+  SELECT :guest, 'tb1q' || lower(hex(id)) || '000000', id FROM wallets INDEXED BY wallets_by_organization WHERE organization_id = :guest ORDER BY id;
 INSERT INTO wallet_counts (organization_id, state, n) VALUES (:org, 0, :many), (:guest, 0, :few);
 :trigger;
 PRAGMA journal_mode = WAL;

@@ -149,7 +149,7 @@ func (s *side) holds(t *testing.T, org canon.UUID, want int) {
 	}
 	for query, want := range map[string]int{
 		`SELECT COUNT(*) FROM wallets WHERE organization_id = $1`:                                          want,
-		`SELECT COUNT(*) FROM wallet_addresses WHERE organization_id = $1`:                                 2 * want,
+		`SELECT COUNT(*) FROM wallet_addresses WHERE organization_id = $1`:                                 5 * want,
 		`SELECT COUNT(DISTINCT wallet) FROM wallet_addresses WHERE organization_id = $1 AND address <> ''`: want,
 	} {
 		if got := s.count(t, query, org); got != want {
