@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/kms/federation"
 	"github.com/sigilkeys/sigil/internal/kms/gcpkms"
 	"github.com/sigilkeys/sigil/internal/launcher"
@@ -47,7 +45,7 @@ func serve(ctx context.Context, config []byte, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	networks, err := registry(c)
+	networks, err := networks.Measured(c)
 	if err != nil {
 		return err
 	}
@@ -113,13 +111,4 @@ func listen(ctx context.Context, c *teeconfig.Config, s *workload.Service, serve
 	stop()
 	background.Wait()
 	return err
-}
-
-// registry makes the networks that the measured configuration says.
-func registry(c *teeconfig.Config) (*chain.Registry, error) {
-	added := make([]evm.Configured, len(c.EVMNetworks))
-	for i, n := range c.EVMNetworks {
-		added[i] = evm.Configured(n)
-	}
-	return networks.New(added...)
 }

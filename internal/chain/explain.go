@@ -55,10 +55,14 @@ func (p *Prepared) Explain(n *Network) (*Explanation, error) {
 		out.Flags = append(out.Flags, FlagMeaning{flag, FlagText(flag)})
 	}
 	for _, u := range p.Request(n).Unexplained {
-		if a, ok := u.Acceptance(n.Slug); ok {
-			out.Accept = append(out.Accept, a)
-		} else {
+		a, ok := u.Acceptance(n.Slug)
+		if !ok {
 			out.Refused = append(out.Refused, u.Says)
+			continue
+		}
+		if out.Accept = append(out.Accept, a); n.AlsoValidOn != "" {
+			a.Network = n.AlsoValidOn
+			out.Accept = append(out.Accept, a)
 		}
 	}
 	return out, nil

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 
 	"github.com/sigilkeys/sigil/internal/image"
+	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/teeconfig"
 )
 
@@ -50,7 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := teeconfig.ParseForImage(config); err != nil {
+	measured, err := teeconfig.ParseForImage(config)
+	if err == nil {
+		_, err = networks.Measured(measured)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", *configFile, err)
 	}
 	fmt.Fprintln(stderr, "building sigil-tee …")

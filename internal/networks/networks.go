@@ -7,6 +7,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
+	"github.com/sigilkeys/sigil/internal/teeconfig"
 )
 
 // New returns the registry. It is one per program: the workload's is measured
@@ -20,4 +21,13 @@ func New(configured ...evm.Configured) (*chain.Registry, error) {
 		}
 	}
 	return chain.NewRegistry(bitcoin.Networks(), evm.Networks(), solana.Networks(), added)
+}
+
+// Measured returns the registry of a workload's measured configuration.
+func Measured(c *teeconfig.Config) (*chain.Registry, error) {
+	added := make([]evm.Configured, len(c.EVMNetworks))
+	for i, n := range c.EVMNetworks {
+		added[i] = evm.Configured(n)
+	}
+	return New(added...)
 }

@@ -151,14 +151,21 @@ func isAddress(s string, solana bool) bool {
 
 // accepts reports whether the policy names everything that a request does and
 // nobody can explain, and if not, the first such thing.
+// What is valid on two networks is named for both: the host chooses where it
+// goes.
 func (p *Policy) accepts(r *Request) (Unexplained, bool) {
-	for _, u := range r.Unexplained {
-		named := slices.ContainsFunc(p.Accept, func(a Acceptance) bool { return a.Network == r.Network && a.names(&u) })
-		if !named && !(u.Kind == AcceptAccounts && p.holdTables(r.Network, u.Lookups)) {
-			return u, false
+	for i := range r.Unexplained {
+		u := &r.Unexplained[i]
+		if !p.acceptsOn(r.Network, u) || r.AlsoValidOn != "" && !p.acceptsOn(r.AlsoValidOn, u) {
+			return *u, false
 		}
 	}
 	return Unexplained{}, true
+}
+
+func (p *Policy) acceptsOn(network string, u *Unexplained) bool {
+	return slices.ContainsFunc(p.Accept, func(a Acceptance) bool { return a.Network == network && a.names(u) }) ||
+		u.Kind == AcceptAccounts && p.holdTables(network, u.Lookups)
 }
 
 func (a *Acceptance) names(u *Unexplained) bool {

@@ -143,3 +143,22 @@ func TestAlsoValidOn(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptOnBoth: what is good on two networks is named for both.
+func TestAcceptOnBoth(t *testing.T) {
+	id, err := canon.ParseUUID(wallet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for list, want := range map[string]string{"solana-devnet": policy.ReasonOpaque, "solana": policy.ReasonOpaque, "solana solana-devnet": policy.ReasonAllowed} {
+		p := &policy.Policy{Wallets: []string{policy.Any}, Networks: []string{policy.Any}, Methods: []string{policy.MethodSignTransaction}}
+		for _, n := range strings.Fields(list) {
+			p.Accept = append(p.Accept, policy.Acceptance{Kind: policy.AcceptInstruction, Network: n, Contract: program, Begins: "01"})
+		}
+		r := policy.Request{Method: policy.MethodSignTransaction, Network: "solana-devnet", Wallet: id, AlsoValidOn: "solana",
+			Unexplained: []policy.Unexplained{{Kind: policy.AcceptInstruction, Contract: program, Data: []byte{1}}}}
+		if d := policy.Evaluate(p, r); d.Reason != want {
+			t.Errorf("%s: %+v", list, d)
+		}
+	}
+}
