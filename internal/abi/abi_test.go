@@ -117,3 +117,27 @@ func FuzzEncodes(f *testing.F) {
 		}
 	})
 }
+
+// TestOfficial: the ABI tests of ethereum/tests (MIT).
+func TestOfficial(t *testing.T) {
+	data, err := os.ReadFile("testdata/basic_abi_tests.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list map[string]struct {
+		Types  []string `json:"types"`
+		Result string   `json:"result"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range list {
+		f, err := abi.Parse("f(" + strings.Join(c.Types, ",") + ")")
+		if err != nil || !f.Encodes(append(f.Selector[:], unhex(t, c.Result)...)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(list) < 3 {
+		t.Errorf("%d tests", len(list))
+	}
+}
