@@ -173,6 +173,8 @@ func FlagText(flag string) string {
 		"assign":                  "An account gets another program as its owner.",
 		"burns_value":             "An output that nobody can ever spend has a value.",
 		"close_account":           "An account ends, and all that it has goes elsewhere.",
+		"deploys_account":         "A factory makes the account first.",
+		"paymaster":               "Another contract pays the fee, and may want something for it.",
 		"delegatecall":            "Another contract's code runs as the account, and may do anything.",
 		"delegation_removed":      "The account gives its code up.",
 		"domain_without_chain_id": "The document names no chain: it may be valid on every one.",

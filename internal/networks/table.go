@@ -16,17 +16,21 @@ func verified(family string) []string {
 		"bitcoin": {
 			"BIP-143, 174, 340, 341, 370, 371, 86, 137 and 322: the documents' own vectors (`internal/chain/bitcoin`, `internal/keys`)",
 			"published transactions, signed again (`internal/chain/bitcoin`, `test/vectors`)",
+			"btcd's chain: spends of each address type in blocks that it takes (`test/nodes`)",
 			"what a host can change in a PSBT, each with its canary (`internal/chain/bitcoin`)",
 			"fuzzed: PSBTs, transactions, addresses, messages",
 		},
 		"evm": {
 			"the official Ethereum tests of transactions and RLP (`internal/chain/evm/testdata/ethereum-tests`)",
 			"published transactions, messages and addresses, signed again through the workload (`test/vectors`)",
-			"typed data and authorisations: digests and signatures of viem, ethers and go-ethereum (`internal/typeddata`, `test/vectors`)",
+			"typed data, authorisations and user operations: digests and signatures of viem, ethers and go-ethereum (`internal/typeddata`, `test/vectors`)",
+			"go-ethereum's node in process: types 0 to 4 mined, a token moved, a permit redeemed (`test/nodes`)",
+			"viem and ethers over 100,000 generated cases of four families (`test/oracle`, DIFFERENTIAL.md)",
 			"fuzzed: transactions, RLP, documents, typed data",
 		},
 		"solana": {
 			"published transactions and messages, signed again through the workload (`test/vectors`)",
+			"Solana's virtual machine: transfers, tokens, a memo and a durable nonce run (`test/nodes`)",
 			"instructions as the programs' own libraries encode them (`internal/chain/solana/testdata`)",
 			"fuzzed: transactions, messages, off-chain messages",
 		},

@@ -221,6 +221,8 @@ func (f *fixture) run(t *testing.T, y *tally, e *entry) {
 		f.typedData(t, y, e, name, slug)
 	case e.Family == "bitcoin" && registered:
 		f.bitcoin(t, y, e, name, slug)
+	case e.Family == "evm" && e.Kind == "erc4337-userop":
+		f.userOperation(t, y, e, name, slug)
 	case e.Family == "evm" && e.Kind == "eip7702-authorization":
 		f.authorization(t, y, e, name, slug)
 	case e.Family == "solana" && e.Kind == "transaction":
