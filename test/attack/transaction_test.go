@@ -89,6 +89,13 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 // decoded, and signs nothing.
 func (s *scene) askTransaction(t *testing.T, token *authority.Token, body string) string {
 	t.Helper()
+	return s.askFor(t, token, body, "signTransaction")
+}
+
+// askFor has the workload decide by the method, and returns the code of its
+// refusal or the reason in the receipt.
+func (s *scene) askFor(t *testing.T, token *authority.Token, body, method string) string {
+	t.Helper()
 	out, err := s.straight(t, token, workload.PathSign, body)
 	if err != nil {
 		return code(err)
@@ -97,7 +104,7 @@ func (s *scene) askTransaction(t *testing.T, token *authority.Token, body string
 	if err != nil {
 		t.Fatal(err)
 	}
-	if signed := out.Item().ResultKind != teelink.ResultNone; signed != (l.Decision == receipt.Allow) || l.Method != "signTransaction" || l.IntentDigest == [32]byte{} {
+	if signed := out.Item().ResultKind != teelink.ResultNone; signed != (l.Decision == receipt.Allow) || l.Method != method || l.IntentDigest == [32]byte{} {
 		t.Errorf("%s: %+v", body, l)
 	}
 	return l.Reason
