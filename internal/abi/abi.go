@@ -17,9 +17,10 @@ import (
 const (
 	wordSize     = 32
 	selectorSize = 4
-	maxSignature = 4096 // bytes
-	maxTypes     = 256  // of one function, all told
-	maxDepth     = 16   // of tuples and arrays within one another
+	maxSignature = 4096    // bytes
+	maxTypes     = 256     // of one function, all told
+	maxDepth     = 16      // of tuples and arrays within one another
+	maxWords     = 1 << 16 // of a static type: sizes in bytes stay far from what an int holds
 )
 
 // Function is a function by its signature.
@@ -130,7 +131,9 @@ func (p *parser) tuple(depth int) (kind, error) {
 		}
 		k.parts = append(k.parts, part)
 		static = static && part.words > 0
-		k.words += part.words
+		if k.words += part.words; k.words > maxWords {
+			return k, errors.New("a tuple is too large")
+		}
 	}
 	p.rest = p.rest[1:]
 	if depth > 0 && len(k.parts) == 0 {
@@ -154,6 +157,9 @@ func (p *parser) array(of kind) (kind, error) {
 	n, err := strconv.Atoi(size)
 	if err != nil || n < 1 || n > maxTypes || strconv.Itoa(n) != size {
 		return kind{}, fmt.Errorf("an array of %.10q items is none", size)
+	}
+	if of.words > maxWords/n {
+		return kind{}, errors.New("an array is too large")
 	}
 	return kind{form: formFixed, parts: []kind{of}, length: n, words: n * of.words}, nil
 }

@@ -101,6 +101,19 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// TestSizesStayCountable: types whose size an int doesn't hold are none, so
+// that no data makes offsets of it.
+func TestSizesStayCountable(t *testing.T) {
+	for _, s := range []string{"f(uint8" + strings.Repeat("[256]", 7) + "[4])", "f(uint8" + strings.Repeat("[256]", 8) + ")", "f(uint8[256][256],uint8[256][256])", "f(uint8[256][256][2])"} {
+		if _, err := abi.Parse(s); err == nil {
+			t.Errorf("%s is taken", s)
+		}
+	}
+	if _, err := abi.Parse("f(uint8[256][256])"); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzEncodes(f *testing.F) {
 	for i, c := range calls(f) {
 		if i%40 == 0 {
