@@ -108,6 +108,9 @@ func (a *Action) sentence(n *Network) string {
 		s = "typed data of the type " + a.Text + " for " + orNobody(a.Contract) + ", which nobody here can explain"
 	case ActionOpaque, ActionUnresolved:
 		s = "calls " + a.Contract + " for " + a.Selector + a.Method + ", which nobody here can explain"
+		if a.From != "" {
+			s = a.From + " " + s
+		}
 	default:
 		s = a.fields()
 	}

@@ -3,7 +3,9 @@ package evm
 import (
 	"bytes"
 	"math/big"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 )
@@ -26,85 +28,151 @@ const (
 )
 
 // effects describes what the transaction does.
-func (t *transaction) effects(n *chain.Network, fee string) *chain.Effects {
+func (t *transaction) effects(n *chain.Network, pub []byte, fee string) *chain.Effects {
 	e := &chain.Effects{Nonce: strconv.FormatUint(t.nonce, 10), FeeMax: fee}
 	e.Actions = make([]chain.Action, 0, len(t.delegations)+1)
-	behind := map[int][]byte{}
-	for _, d := range t.delegations {
-		if len(d.chainID) == 0 { // what holds on every chain nothing accepts
+	d := &describer{n: n, e: e, pub: pub}
+	for i := range t.delegations {
+		if len(t.delegations[i].chainID) == 0 { // what holds on every chain nothing accepts
 			e.Flags = append(e.Flags, flagAnyChain)
 		} else {
-			behind[len(e.Actions)] = nil
+			d.accept(nil)
 		}
-		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDelegate, Contract: hexText(d.address)})
+		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDelegate, Contract: hexText(t.delegations[i].address)})
 	}
-	switch {
-	case len(t.to) == 0:
-		behind[len(e.Actions)] = t.data
+	if len(t.to) == 0 {
+		d.accept(t.data)
 		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDeploy, Asset: chain.AssetNative, Amount: decimal(t.value)})
-	case len(t.data) == 0:
-		t.transfer(e)
-	default:
-		c := &call{t: t, contract: hexText(t.to)}
-		if !c.decode(n) {
-			c.opaque()
-			behind[len(e.Actions)+len(c.actions)-1] = t.data
-		}
-		e.Actions, e.Flags = append(e.Actions, c.actions...), append(e.Flags, c.flags...)
+	} else {
+		d.describe(&call{own: true, to: t.to, value: t.value, data: t.data})
 	}
-	e.Behind = chain.BehindData(behind)
+	e.Behind = chain.BehindData(d.behind)
 	return e
 }
 
-func (t *transaction) transfer(e *chain.Effects) {
-	e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionTransfer, Asset: chain.AssetNative, To: hexText(t.to), Amount: decimal(t.value)})
-	if isZero(t.to) {
-		e.Flags = append(e.Flags, flagZeroAddress)
-	}
+const (
+	maxDepth = 4  // of calls within calls
+	maxCalls = 64 // within others, of one payload
+)
+
+// describer says what calls do, and what the calls within them do.
+type describer struct {
+	n   *chain.Network
+	e   *chain.Effects
+	pub []byte // of the wallet, whose address is worked out where it matters
+	// account is whose calls these are: the wallet once that was worked out,
+	// or a smart account of it; "" is nobody whose functions are known.
+	account string
+	behind  map[int][]byte
+	calls   int
+	full    bool // too many calls: the outermost is opaque
 }
 
-// call is the call of a contract's function on its way to actions.
+// isAccount reports whether it is the account's own address: its functions
+// are those of smart accounts (with EIP-7702, wallets' too).
+func (d *describer) isAccount(address string) bool {
+	if d.account == "" && d.pub != nil {
+		text, err := Codec{}.Address(d.pub)
+		if err != nil {
+			return false
+		}
+		d.account = strings.ToLower(text)
+	}
+	return d.account != "" && d.account == address
+}
+
+// accept lets a policy accept the action that comes next, by what is behind
+// it.
+func (d *describer) accept(data []byte) {
+	if d.behind == nil {
+		d.behind = map[int][]byte{}
+	}
+	d.behind[len(d.e.Actions)] = data
+}
+
+// describe adds what the call does: what is known, or that it is opaque.
+func (d *describer) describe(c *call) {
+	c.d, c.contract = d, hexText(c.to)
+	if len(c.data) == 0 {
+		c.transfer()
+		if isZero(c.to) {
+			d.e.Flags = append(d.e.Flags, flagZeroAddress)
+		}
+		return
+	}
+	actions, flags := len(d.e.Actions), len(d.e.Flags)
+	if c.decode() && !d.full {
+		return
+	}
+	for i := range d.behind {
+		if i >= actions {
+			delete(d.behind, i)
+		}
+	}
+	d.e.Actions, d.e.Flags = d.e.Actions[:actions], d.e.Flags[:flags]
+	if len(c.value) > 0 { // that certainly leaves
+		c.transfer()
+		d.e.Flags = append(d.e.Flags, flagValueWithCall)
+	}
+	d.accept(c.data)
+	c.opaque()
+}
+
+// call is the call of a contract on its way to actions.
 type call struct {
-	t        *transaction
+	from  string // who calls; "" is the wallet
+	own   bool   // from is the describer's account
+	to    []byte
+	value []byte // without leading zeros
+	data  []byte
+	depth int // how many calls it is within
+
+	d        *describer
 	contract string
-	actions  []chain.Action
-	flags    []string
 	words    []byte // the arguments
 }
 
-// opaque says that nobody here knows what the call does. Its value certainly
-// leaves.
-func (c *call) opaque() {
-	c.actions, c.flags = nil, nil
-	if len(c.t.value) > 0 {
-		c.actions = []chain.Action{{Kind: chain.ActionTransfer, Asset: chain.AssetNative, To: c.contract, Amount: decimal(c.t.value)}}
-		c.flags = []string{flagValueWithCall}
-	}
-	c.actions = append(c.actions, chain.Action{Kind: chain.ActionOpaque, Contract: c.contract, Selector: c.selector()})
+func (c *call) transfer() {
+	c.d.e.Actions = append(c.d.e.Actions, chain.Action{Kind: chain.ActionTransfer, Asset: chain.AssetNative, From: c.from, To: c.contract, Amount: decimal(c.value)})
 }
 
-func (c *call) selector() string { return hexText(c.t.data[:min(selectorSize, len(c.t.data))]) }
+// opaque says that nobody here knows what the call does.
+func (c *call) opaque() {
+	c.d.e.Actions = append(c.d.e.Actions, chain.Action{Kind: chain.ActionOpaque, From: c.from, Contract: c.contract, Selector: c.selector()})
+}
 
-// decode knows the functions of tokens by selector, and takes arguments only
-// in the one encoding that the ABI prescribes. The contract may be anything:
-// it is asset and contract of each action, for policy to name.
-func (c *call) decode(n *chain.Network) bool {
-	if len(c.t.data) < selectorSize {
+func (c *call) selector() string { return hexText(c.data[:min(selectorSize, len(c.data))]) }
+
+// decode knows functions by selector, and takes arguments only in the one
+// encoding that the ABI prescribes. The contract may be anything: it is asset
+// and contract of each action, for policy to name.
+func (c *call) decode() bool {
+	if len(c.data) < selectorSize {
 		return false
 	}
-	c.words = c.t.data[selectorSize:]
-	selector := string(c.t.data[:selectorSize])
-	if c.contract == wrapper(n.ChainID) {
+	c.words = c.data[selectorSize:]
+	selector := string(c.data[:selectorSize])
+	switch {
+	case c.own && (executes(selector) || c.d.account != "") && c.d.isAccount(c.contract):
+		return c.execute(selector)
+	case c.contract == multicall3:
+		return c.aggregate(selector)
+	case c.contract == permit2:
+		return len(c.value) == 0 && c.permit2(selector)
+	case c.contract == wrapper(c.d.n.ChainID):
 		switch selector {
 		case "\xd0\xe3\x0d\xb0": // deposit()
-			return len(c.words) == 0 && c.add(chain.Action{Kind: chain.ActionWrap, Amount: decimal(c.t.value)})
+			return len(c.words) == 0 && c.add(chain.Action{Kind: chain.ActionWrap, Amount: decimal(c.value)})
 		case "\x2e\x1a\x7d\x4d": // withdraw(uint256)
-			return c.holds(1, 0) && len(c.t.value) == 0 && c.add(chain.Action{Kind: chain.ActionUnwrap, Amount: c.amount(0)})
+			return c.holds(1, 0) && len(c.value) == 0 && c.add(chain.Action{Kind: chain.ActionUnwrap, Amount: c.amount(0)})
 		}
 	}
-	if len(c.t.value) != 0 { // none of the following takes any
-		return false
-	}
+	// None of the following takes any value.
+	return len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.others(selector))
+}
+
+// token knows the functions of tokens.
+func (c *call) token(selector string) bool {
 	switch selector {
 	case "\xa9\x05\x9c\xbb": // transfer(address,uint256)
 		return c.holds(2, 1) && c.add(chain.Action{Kind: chain.ActionTokenTransfer, To: c.address(0), Amount: c.amount(1)})
@@ -135,15 +203,22 @@ func (c *call) decode(n *chain.Network) bool {
 	return false
 }
 
-// add notes an action on the contract's token.
+// add notes an action on the contract's token, if it names no other.
 func (c *call) add(a chain.Action, flags ...string) bool {
-	a.Asset, a.Contract, a.Selector = c.contract, c.contract, c.selector()
-	c.actions, c.flags = append(c.actions, a), append(c.flags, flags...)
-	if a.To == c.contract {
-		c.flags = append(c.flags, flagToToken)
+	a.Contract, a.Selector = c.contract, c.selector()
+	if a.Asset == "" {
+		a.Asset = c.contract
+	}
+	if a.From == "" {
+		a.From = c.from
+	}
+	e := c.d.e
+	e.Actions, e.Flags = append(e.Actions, a), append(e.Flags, flags...)
+	if a.To == a.Asset {
+		e.Flags = append(e.Flags, flagToToken)
 	}
 	if a.To == zeroAddress || a.Spender == zeroAddress {
-		c.flags = append(c.flags, flagZeroAddress)
+		e.Flags = append(e.Flags, flagZeroAddress)
 	}
 	return true
 }
@@ -180,7 +255,7 @@ func (c *call) batch() bool {
 		return false
 	}
 	from, to := c.address(0), c.address(1)
-	c.actions = make([]chain.Action, 0, n)
+	c.d.e.Actions = slices.Grow(c.d.e.Actions, n)
 	for i := range n {
 		c.add(chain.Action{Kind: chain.ActionTokenTransfer, From: from, To: to, TokenID: c.amount(ids/wordSize + i), Amount: c.amount(amounts/wordSize + i)})
 	}
@@ -243,7 +318,7 @@ func (c *call) hook(i, at int) bool {
 		return false
 	}
 	if n > 0 {
-		c.flags = append(c.flags, flagRecipientData)
+		c.d.e.Flags = append(c.d.e.Flags, flagRecipientData)
 	}
 	return true
 }

@@ -3,6 +3,8 @@ package evm
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/keys"
 )
 
 // appendRLP is the plain encoder that the recogniser is held against.
@@ -96,8 +99,39 @@ func FuzzSignatureText(f *testing.F) {
 // FuzzTransaction: what is taken encodes again to the same bytes, with and
 // without a signature, is for the network, and is described; decoding takes
 // memory in proportion.
+// addCalls adds some of the published calls, and returns the key of the
+// wallet that they call.
+func addCalls(f *testing.F) []byte {
+	var list []struct {
+		Name       string `json:"name"`
+		PrivateKey string `json:"private_key_hex"`
+		UnsignedTx string `json:"unsigned_tx"`
+	}
+	data, err := os.ReadFile("testdata/transactions.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		f.Fatal(err)
+	}
+	pub := make([]byte, keys.Secp256k1.PublicKeySize())
+	for _, v := range list {
+		if !slices.Contains([]string{"Multicall3 in Multicall3", "own executeBatch of lists", "own execute, mode batch", "Safe transaction, several calls", "Permit2 permit of several", "multicall in multicall"}, v.Name) {
+			continue
+		}
+		raw, err := hex.DecodeString(v.UnsignedTx[2:])
+		private, err2 := hex.DecodeString(v.PrivateKey)
+		if err != nil || err2 != nil || keys.Public(keys.Secp256k1, (*[32]byte)(private), pub) != nil {
+			f.Fatal(v.Name)
+		}
+		f.Add(raw)
+	}
+	return pub
+}
+
 func FuzzTransaction(f *testing.F) {
-	n := Networks()[0]
+	n := Networks()[slices.IndexFunc(Networks(), func(n chain.Network) bool { return n.ChainID == 1 })]
+	pub := addCalls(f)
 	address := appendRLP(nil, 0x80, bytes.Repeat([]byte{0x11}, addressSize))
 	zeros, one := []byte("\x80\x80\x80\x80\x80"), []byte{1}
 	call := func(to []byte) []byte { return slices.Concat([]byte("\x01\x07\x02\x52"), to, []byte("\x80\x80")) }
@@ -119,7 +153,7 @@ func FuzzTransaction(f *testing.F) {
 		text := hexText(raw)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		p, err := Codec{}.Transaction(&n, nil, text)
+		p, err := Codec{}.Transaction(&n, pub, text)
 		runtime.ReadMemStats(&after)
 		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(raw)+64<<10); took > most {
 			t.Errorf("%d bytes took %d bytes of memory, over %d", len(raw), took, most)
@@ -150,7 +184,7 @@ func FuzzTransaction(f *testing.F) {
 		if err != nil || !looksLikeTransaction(signed) || s.ID != hexText(keccak(signed)) {
 			t.Errorf("%x assembles to %+v", raw, s)
 		}
-		if _, err := (Codec{}).Transaction(&n, nil, s.Text); err == nil {
+		if _, err := (Codec{}).Transaction(&n, pub, s.Text); err == nil {
 			t.Errorf("%x: signed, it is taken again", raw)
 		}
 	})

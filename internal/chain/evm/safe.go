@@ -8,37 +8,40 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
-// safe explains a Safe's transaction: a call that the Safe makes once enough
-// owners have signed. With a delegatecall another contract's code runs as the
-// Safe, and with a gas price the Safe pays whoever sends it: neither is
-// explained.
+// safe explains a Safe's transaction, as of execTransaction. What isn't
+// explained of it has nothing behind it, which no policy accepts.
 func (t *typed) safe() bool {
-	if t.integer("operation") != "0" || t.integer("gasPrice") != "0" {
-		if t.integer("operation") != "0" {
-			t.e.Flags = append(t.e.Flags, flagDelegateCall)
-		}
-		if t.integer("gasPrice") != "0" {
-			t.e.Flags = append(t.e.Flags, flagSafeRefund)
-		}
-		t.e.Nonce = t.integer("nonce")
-		t.e.Actions = []chain.Action{{Kind: chain.ActionTypedData, Contract: t.doc.Domain.VerifyingContract, Text: t.doc.EncodedType}}
-		return true // without anything behind it, which no policy accepts
-	}
 	data, err := hex.DecodeString(strings.TrimPrefix(t.text("data"), "0x"))
 	to, err2 := hex.DecodeString(strings.TrimPrefix(t.text("to"), "0x"))
-	value, ok := new(big.Int).SetString(t.integer("value"), 10)
-	if err != nil || err2 != nil || !ok {
+	value, ok := integerBytes(t.integer("value"))
+	operation, ok2 := integerBytes(t.integer("operation"))
+	gasPrice, ok3 := integerBytes(t.integer("gasPrice"))
+	if err != nil || err2 != nil || !ok || !ok2 || !ok3 {
 		return false
 	}
-	inner := (&transaction{chainID: t.n.ChainID, to: to, value: value.Bytes(), data: data}).effects(t.n, "0")
-	for i := range inner.Actions {
-		if inner.Actions[i].From == "" {
-			inner.Actions[i].From = t.doc.Domain.VerifyingContract
-		}
+	t.e.Nonce = t.integer("nonce")
+	d := &describer{n: t.n, e: t.e}
+	outer := &call{d: d, contract: t.doc.Domain.VerifyingContract}
+	flags := len(t.e.Flags)
+	understood := outer.safe(call{to: to, value: value, data: data}, operation, gasPrice)
+	if d.full {
+		t.e.Flags = t.e.Flags[:flags]
 	}
-	t.e.Nonce, t.e.Actions, t.e.Behind = t.integer("nonce"), inner.Actions, inner.Behind
-	t.e.Flags = append(t.e.Flags, inner.Flags...)
+	if !understood || d.full {
+		t.e.Actions = []chain.Action{{Kind: chain.ActionTypedData, Contract: t.doc.Domain.VerifyingContract, Text: t.doc.EncodedType}}
+		return true
+	}
+	t.e.Behind = chain.BehindData(d.behind)
 	return true
+}
+
+// integerBytes is a decimal integer as a word.
+func integerBytes(s string) ([]byte, bool) {
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok || n.Sign() < 0 {
+		return nil, false
+	}
+	return n.Bytes(), true
 }
 
 // unlimitedText is unlimited for an amount in decimal.

@@ -77,7 +77,7 @@ type delegation struct {
 // type's signature hash is made over, that is the RLP list of EIP-155 with
 // chain id, 0, 0 for a legacy transaction, and type byte ‖ list without a
 // signature for the others.
-func (Codec) Transaction(n *chain.Network, _ []byte, text string) (*chain.Prepared, error) {
+func (Codec) Transaction(n *chain.Network, pub []byte, text string) (*chain.Prepared, error) {
 	digits, ok := strings.CutPrefix(text, "0x")
 	if len(digits) > 2*chain.MaxTransaction {
 		return nil, chain.Refuse(chain.CodeInvalid, "the transaction has over %d bytes", chain.MaxTransaction)
@@ -98,7 +98,7 @@ func (Codec) Transaction(n *chain.Network, _ []byte, text string) (*chain.Prepar
 		return nil, chain.Refuse(chain.CodeInvalid, "%s", fault)
 	}
 	return &chain.Prepared{
-		Intent:    chain.TransactionIntent(n, t.format(), raw, t.effects(n, fee)),
+		Intent:    chain.TransactionIntent(n, t.format(), raw, t.effects(n, pub, fee)),
 		SignBytes: keccak(raw),
 		Assemble:  t.assemble,
 	}, nil
