@@ -53,6 +53,14 @@ type entry struct {
 	Input         flexible `json:"input"`
 	Signature     flexible `json:"signature"`
 
+	UserOperation     flexible `json:"user_operation"`
+	EntryPoint        string   `json:"entry_point"`
+	EntryPointVersion string   `json:"entry_point_version"`
+	ChainID           flexible `json:"chain_id"`
+	UserOpHash        string   `json:"user_op_hash"`
+	OwnerEIP191       string   `json:"owner_signature_eip191"`
+	OwnerDigest       string   `json:"owner_signature_digest"`
+
 	raw []byte // the whole entry
 }
 
@@ -90,7 +98,7 @@ func sum(m map[string]int) (n int) {
 func files(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json", "../../internal/chain/*/testdata/transactions.json"} {
+	for _, pattern := range []string{"../../../shared/vectors/txs.json", "../../../shared/vectors/addresses.json", "testdata/*.json", "../../internal/chain/*/testdata/transactions.json", "../../internal/chain/evm/testdata/userops.json"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -51,6 +51,11 @@ func FuzzDocuments(f *testing.F) {
 	for _, o := range operations(f) {
 		f.Add(o.doc())
 	}
+	for i, v := range madeOperations(f) {
+		if i%4 == 0 {
+			f.Add(string(v.document("")))
+		}
+	}
 	f.Fuzz(func(t *testing.T, doc string) {
 		for _, kind := range (evm.Codec{}).Documents() {
 			p, err := evm.Codec{}.Document(on(1), owner(t), kind, []byte(doc))
@@ -60,7 +65,7 @@ func FuzzDocuments(f *testing.F) {
 				}
 				continue
 			}
-			if len(p.SignBytes) != 32 || p.Intent.Kind != kind {
+			if len(p.SignBytes) != 32 || len(p.Intent.Effects.Actions) == 0 || p.Intent.Kind != kind {
 				t.Errorf("%s: %+v", kind, p.Intent)
 			}
 		}

@@ -15,7 +15,7 @@ func (Codec) Document(n *chain.Network, pub []byte, kind string, doc []byte) (*c
 	case chain.KindAuthorization:
 		return authorization(n, doc)
 	case chain.KindUserOperation:
-		return userOperationDocument(n, pub, doc)
+		return userOperation(n, pub, doc)
 	}
 	return nil, chain.Refuse(chain.CodePayload, "a payload of the kind %.40s isn't signed on %s", kind, n.Slug)
 }

@@ -86,7 +86,7 @@ func TestUserOperationRefusals(t *testing.T) {
 	}{
 		{old, old.Entry, "0x00000000000000000000000000000000000000ac"}, {old, `"nonce":"0x10000000000000000"`, `"nonce":"-1"`}, {old, `"nonce":"0x10000000000000000",`, ``},
 		{old, `"callGasLimit":"0x186a0"`, `"callGasLimit":null`}, {old, `"initCode":"0x"`, `"initCode":"0x01"`}, {old, `"initCode":"0x"`, `"factory":"` + someone + `"`},
-		{old, `"sender":"0x`, `"sender":"`}, {old, `"callData":"0x`, `"callData":"0x0`}, {old, `"nonce"`, `"eip7702Auth":{},"nonce"`}, {old, `"nonce"`, `"signature":"0x01","nonce"`},
+		{old, `"sender":"0x`, `"sender":"`}, {old, `"callData":"0x`, `"callData":"0x0`}, {old, `"nonce"`, `"eip7702Auth":{},"nonce"`}, {old, `"nonce"`, `"signature":"01","nonce"`},
 		{old, `"signature_scheme":""`, `"signature_scheme":"raw"`}, {old, `"initCode":"0x",`, ``},
 		{young, `"maxFeePerGas":"0x6fc23ac00"`, `"maxFeePerGas":"0x100000000000000000000000000000000"`}, {young, `"paymasterPostOpGasLimit":"0x4e20",`, ``}, {young, `"paymaster":"0x00000000000000000000000000000000000000da",`, ``},
 		{young, `"nonce"`, `"initCode":"0x","nonce"`}, {list[10], `"paymasterData":"0xabcd"`, `"paymasterData":"0xabcd22e325a297439656"`},
