@@ -1,3 +1,4 @@
+import { NotUnderstood, require } from './abi.js';
 import { hex } from './canon.js';
 
 /** One thing that a transaction does (docs/FORMATS.md section 7.6). */
@@ -18,24 +19,15 @@ export interface Action {
   readonly text?: string;
 }
 
-/** The call of a transaction. */
+/** A call of a contract, or a payment. */
 export interface Call {
   readonly to: Uint8Array;
   readonly value: bigint;
   readonly data: Uint8Array;
 }
 
-const zeroAddress = `0x${'00'.repeat(20)}`;
-
-/** Thrown where arguments aren't in the one encoding that the ABI prescribes. */
-class NotUnderstood extends Error {}
-
-function require(ok: boolean): void {
-  if (!ok) throw new NotUnderstood();
-}
-
 /** Arguments as words of 32 bytes. */
-class Words {
+export class Words {
   readonly #b: Uint8Array;
   constructor(b: Uint8Array) {
     this.#b = b;
@@ -69,30 +61,8 @@ class Words {
   }
 }
 
-/** What a call does: the functions of tokens, or opaque. */
-export function abiEffects(c: Call, to: string, wrapper: string | undefined, flags: Set<string>): Action[] {
-  const selector = `0x${hex(c.data.subarray(0, 4))}`;
-  const on = { asset: to, contract: to, selector };
-  try {
-    require(c.data.length >= 4);
-    const found = new Set<string>();
-    const actions = known(selector, new Words(c.data.subarray(4)), c.value, to === wrapper, found).map((a) => ({ ...a, ...on }));
-    for (const a of actions) {
-      if (a.to === to) found.add('to_token_contract');
-      if (a.to === zeroAddress || a.spender === zeroAddress) found.add('zero_address');
-    }
-    for (const f of found) flags.add(f);
-    return actions;
-  } catch (e) {
-    if (!(e instanceof NotUnderstood)) throw e;
-  }
-  const opaque = { kind: 'opaque', contract: to, selector };
-  if (c.value === 0n) return [opaque];
-  flags.add('value_with_call');
-  return [{ kind: 'transfer', asset: 'native', to, amount: String(c.value) }, opaque];
-}
-
-function known(selector: string, w: Words, value: bigint, wraps: boolean, flags: Set<string>): Action[] {
+/** What tokens' functions do, and those of the native asset's wrapper. */
+export function known(selector: string, w: Words, value: bigint, wraps: boolean, flags: Set<string>): Action[] {
   if (wraps && selector === '0xd0e30db0') { // deposit()
     w.holds(0);
     return [{ kind: 'wrap', amount: String(value) }];

@@ -1,7 +1,8 @@
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import { hex, sha256 } from './canon.js';
 import { SigilConfigError } from './errors.js';
-import { abiEffects, type Action, type Call } from './erc.js';
+import { Describer } from './calls.js';
+import { type Action, type Call } from './erc.js';
 
 /** Effects of a transaction (docs/FORMATS.md section 7.6). */
 interface Effects {
@@ -119,8 +120,9 @@ interface Delegation {
 }
 
 /** Decodes an unsigned transaction. The fields are encoded again as they are
- * read; unequal bytes are refused, though only one form is taken. */
-export function prepareTransaction(network: string, chainId: bigint, wrapper: string | undefined, raw: string): PreparedTransaction {
+ * read; unequal bytes are refused, though only one form is taken. wallet works
+ * out its address, in lower case. */
+export function prepareTransaction(network: string, chainId: bigint, wrapper: string | undefined, raw: string, wallet: () => string | undefined = () => undefined): PreparedTransaction {
   if (!/^0x([0-9a-fA-F]{2})+$/.test(raw) || raw.length > 2 + 2 * maxTransaction) invalid("it isn't 0x and pairs of hex digits, or too long");
   const unsigned = new Uint8Array(Buffer.from(raw.slice(2), 'hex')), first = unsigned[0]!;
   const kind = first >= 1 && first <= 4 ? first : 0;
@@ -134,7 +136,7 @@ export function prepareTransaction(network: string, chainId: bigint, wrapper: st
   const signBytes = keccak_256(unsigned);
   return {
     signBytes,
-    intentDigest: sha256(JSON.stringify({ kind: 'transaction', network, format: formats[kind], length: unsigned.length, sha256: hex(sha256(unsigned)), effects: effects(t, wrapper) })),
+    intentDigest: sha256(JSON.stringify({ kind: 'transaction', network, format: formats[kind], length: unsigned.length, sha256: hex(sha256(unsigned)), effects: effects(t, wrapper, wallet) })),
     assemble(signature) {
       const raw = Buffer.from(signature.slice(2), 'hex'), parity = BigInt(raw[64]! - 27);
       const signed = envelope([integer(kind === 0 ? 35n + 2n * t.chainId + parity : parity), integer(number(raw.subarray(0, 32))), integer(number(raw.subarray(32, 64)))]);
@@ -204,19 +206,16 @@ function delegation(l: List): Delegation {
   return { chainId, address, encoded: list(integer(chainId), text(address), integer(nonce), integer(parity), integer(r), integer(s)) };
 }
 
-function effects(t: Transaction, wrapper: string | undefined): Effects {
-  const flags = new Set<string>(), to = `0x${hex(t.to)}`;
-  const actions: Action[] = t.delegations.map((d) => ({ kind: 'delegate', contract: `0x${hex(d.address)}` }));
-  if (t.delegations.some((d) => d.chainId === 0n)) flags.add('any_chain_delegation');
+function effects(t: Transaction, wrapper: string | undefined, wallet: () => string | undefined): Effects {
+  const d = new Describer(wrapper, wallet);
+  d.actions.push(...t.delegations.map((x) => ({ kind: 'delegate', contract: `0x${hex(x.address)}` })));
+  if (t.delegations.some((x) => x.chainId === 0n)) d.flags.push('any_chain_delegation');
   if (t.to.length === 0) {
-    actions.push({ kind: 'deploy', asset: 'native', amount: String(t.value) });
-  } else if (t.data.length === 0) {
-    actions.push({ kind: 'transfer', asset: 'native', to, amount: String(t.value) });
-    if (number(t.to) === 0n) flags.add('zero_address');
+    d.actions.push({ kind: 'deploy', asset: 'native', amount: String(t.value) });
   } else {
-    actions.push(...abiEffects(t, to, wrapper, flags));
+    d.describe(t);
   }
-  return { nonce: String(t.nonce), fee_max: String(t.fee), actions: actions.map(ordered), flags: [...flags].sort() };
+  return { nonce: String(t.nonce), fee_max: String(t.fee), actions: d.actions.map(ordered), flags: [...new Set(d.flags)].sort() };
 }
 
 /** The members in the order of the format; those without a value are left out. */

@@ -66,7 +66,7 @@ const evm: Family = {
       : ['authorization', authorization(d.authorization, network, chainOf(network).id)] as const;
     return { signBytes: keccak_256(bytes), document: { kind, preimage: bytes } };
   },
-  transaction: (network, raw) => prepareTransaction(network, chainOf(network).id, chainOf(network).wrapper, raw),
+  transaction: (network, raw, publicKey) => prepareTransaction(network, chainOf(network).id, chainOf(network).wrapper, raw, () => evm.address(publicKey).toLowerCase()),
   address(publicKey) {
     const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));
     const sum = hex(keccak_256(new TextEncoder().encode(a)));

@@ -12,8 +12,9 @@ import { ask, client, refused, start } from './support/start.mjs';
 const entries = JSON.parse(readFileSync(new URL('../../../internal/chain/evm/testdata/transactions.json', import.meta.url), 'utf8'));
 const slugs = { 1: 'ethereum', 10: 'optimism', 56: 'bsc', 137: 'polygon', 8453: 'base' };
 const slugOf = (e) => slugs[e.network.slice(4)];
-const prepare = (e, text = e.unsigned_tx, slug = slugOf(e)) => family(slug).transaction(slug, text);
 const unhex = (s) => Buffer.from(s.replace(/^0x/, ''), 'hex');
+const keys = new Map(entries.map((e) => [e.id, secp256k1.getPublicKey(unhex(e.private_key_hex))]));
+const prepare = (e, text = e.unsigned_tx, slug = slugOf(e)) => family(slug).transaction(slug, text, keys.get(e.id));
 
 test('published transactions', () => {
   for (const e of entries) {
