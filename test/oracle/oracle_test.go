@@ -27,6 +27,8 @@ type oneCase struct {
 	MessageHex    *string        `json:"message_hex"`
 	TypedData     jsontext.Value `json:"typed_data"`
 	Authorization jsontext.Value `json:"authorization"`
+	UserOperation jsontext.Value `json:"user_operation"`
+	ChainID       uint64         `json:"chain_id"` // of a user operation, which names none
 	A             string         `json:"a"`
 	B             string         `json:"b"`
 }
@@ -38,12 +40,14 @@ func (c *oneCase) UnmarshalJSON(b []byte) error {
 		MessageHex    *string         `json:"message_hex"`
 		TypedData     json.RawMessage `json:"typed_data"`
 		Authorization json.RawMessage `json:"authorization"`
+		UserOperation json.RawMessage `json:"user_operation"`
+		ChainID       uint64          `json:"chain_id"`
 		A             string          `json:"a"`
 		B             string          `json:"b"`
 	}
 	var p plain
 	err := json.Unmarshal(b, &p)
-	*c = oneCase{p.Transaction, p.MessageHex, jsontext.Value(p.TypedData), jsontext.Value(p.Authorization), p.A, p.B}
+	*c = oneCase{p.Transaction, p.MessageHex, jsontext.Value(p.TypedData), jsontext.Value(p.Authorization), jsontext.Value(p.UserOperation), p.ChainID, p.A, p.B}
 	return err
 }
 
@@ -80,6 +84,7 @@ func reasons() map[string]string {
 		"an item is longer than what holds it": "not-canonical",
 		"the checksum is wrong":                "checksum",
 		"write it in lower case":               "checksum",
+		"integer of at most 120 bits":          "gas-120-bits",
 	}
 }
 
@@ -87,7 +92,7 @@ func reasons() map[string]string {
 // over 2^53-1, of which a nonce may be one and a fee by its gas another.
 func beyond(p *chain.Prepared) bool {
 	e := p.Intent.Effects
-	if e == nil {
+	if e == nil || p.Intent.Kind == chain.KindUserOperation { // whose integers are large ones there
 		return false
 	}
 	n, err := strconv.ParseUint(e.Nonce, 10, 64)
@@ -108,12 +113,12 @@ func number(t *testing.T, name string, otherwise int) int {
 
 // sigil returns what Sigil would sign, or why it wouldn't.
 func (c *oneCase) sigil() (*chain.Prepared, error) {
-	n := &chain.Network{Slug: "any", Name: "any", Family: evm.Family, Curve: keys.Secp256k1, ChainID: 1, Codec: evm.Codec{}}
+	n := &chain.Network{Slug: "any", Name: "any", Family: evm.Family, Curve: keys.Secp256k1, ChainID: max(1, c.ChainID), Codec: evm.Codec{}}
 	pub, err := hex.DecodeString("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
 	if err != nil {
 		return nil, err
 	}
-	p := &chain.Payload{TypedData: c.TypedData, Authorization: c.Authorization}
+	p := &chain.Payload{TypedData: c.TypedData, Authorization: c.Authorization, UserOperation: c.UserOperation}
 	switch {
 	case c.Transaction != "":
 		p.Transaction = &c.Transaction
@@ -162,7 +167,7 @@ func (c *oneCase) verdict(ours string, large bool, err error) string {
 func TestDifferential(t *testing.T) {
 	seed, count := number(t, "SIGIL_TEST_SEED", 1), number(t, "SIGIL_TEST_CASES", 2000)
 	t.Logf("seed %d, %d cases of each family", seed, count)
-	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-authorization"} {
+	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-authorization", "evm-user-operation"} {
 		t.Run(family, func(t *testing.T) {
 			verdicts, canary := map[string]int{}, 0
 			each(t, family, seed, count, func(c *oneCase, line string) {
