@@ -61,7 +61,7 @@ google-clients: $(GOOGLE)/node_modules/.package-lock.json ## fetch Google's clie
 NODES := test/nodes
 
 .PHONY: nodes
-nodes: $(NODES)/solana/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
+nodes: $(NODES)/solana/node_modules/.package-lock.json $(NODES)/entrypoint/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
 	cd $(NODES) && go mod verify && go vet ./... && go test -count=1 -v ./...
 
 ORACLES := test/oracle/js
@@ -144,6 +144,6 @@ vectors: ## write testdata/formats again; a difference is a broken format
 
 .PHONY: clean
 clean: ## remove what the targets made
-	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules $(NODES)/solana/node_modules $(ORACLES)/node_modules
+	rm -rf bin dist .demo $(SDK)/dist $(SDK)/node_modules $(GOOGLE)/node_modules $(NODES)/solana/node_modules $(NODES)/entrypoint/node_modules $(ORACLES)/node_modules
 	@chmod -R u+w .cache 2>/dev/null || true
 	rm -rf .cache

@@ -260,7 +260,7 @@ func (d *devChain) byOther(to *common.Address, data []byte) *types.Receipt {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	tx, err := types.SignNewTx(d.other, d.signer, &types.DynamicFeeTx{ChainID: big.NewInt(1337), Nonce: nonce, GasTipCap: gwei, GasFeeCap: price, Gas: 2_000_000, To: to, Data: data})
+	tx, err := types.SignNewTx(d.other, d.signer, &types.DynamicFeeTx{ChainID: big.NewInt(1337), Nonce: nonce, GasTipCap: gwei, GasFeeCap: price, Gas: 9_000_000, To: to, Data: data})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (w *wallet) sign(p *chain.Payload) (signature string, signed *chain.Signed)
 	}
 	any := []string{policy.Any}
 	rules := &policy.Policy{Wallets: any, Networks: any, Accept: w.accept,
-		Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodSignTypedData, policy.MethodSignAuthorization}}
+		Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodSignTypedData, policy.MethodSignAuthorization, policy.MethodSignUserOperation}}
 	if err := rules.Check(); err != nil {
 		w.t.Fatal(err)
 	}
