@@ -1,6 +1,7 @@
 package typeddata
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -34,6 +35,9 @@ func (d *Domain) read(v jsontext.Value) error {
 	}
 	d.VerifyingContract, d.Salt = strings.ToLower(members.VerifyingContract), strings.ToLower(members.Salt)
 	if members.ChainID != nil {
+		if bytes.IndexByte(members.ChainID, '\\') >= 0 {
+			return errors.New("domain.chainId: escapes are for other texts") // go-ethereum doesn't read them here
+		}
 		var err error
 		d.ChainID, err = Integer(members.ChainID)
 		return err

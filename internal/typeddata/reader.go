@@ -7,18 +7,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// reader reads JSON that was found to be valid.
+// reader reads JSON that was found to be valid, and without duplicate names.
 type reader struct {
 	d *jsontext.Decoder
 }
 
 func decoder(v jsontext.Value) *reader {
-	return &reader{jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))}
+	return &reader{jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false))}
 }
 
 // begins reads the beginning of an object or array.
 func (r *reader) begins(kind jsontext.Kind) bool {
-	if r.d.PeekKind() != kind {
+	if r.kind() != kind {
 		return false
 	}
 	_, err := r.d.ReadToken()
@@ -27,7 +27,7 @@ func (r *reader) begins(kind jsontext.Kind) bool {
 
 // inside reports whether there is more before the end of an object or array.
 func (r *reader) inside(end jsontext.Kind) bool {
-	k := r.d.PeekKind()
+	k := r.kind()
 	return k != end && k != 0
 }
 
@@ -37,6 +37,10 @@ func (r *reader) end() error {
 	return err
 }
 
+// kind is that of what comes next; 0 is nothing, or nothing valid.
+func (r *reader) kind() jsontext.Kind { return r.d.PeekKind() }
+
+// name reads a member's name, or text.
 func (r *reader) name() (string, error) {
 	t, err := r.d.ReadToken()
 	if err != nil {
@@ -50,11 +54,11 @@ func (r *reader) name() (string, error) {
 
 // value reads an atomic value; it is good until the next call.
 func (r *reader) value() (jsontext.Value, error) {
-	switch r.d.PeekKind() {
+	switch r.kind() {
 	case '"', '0', 't', 'f':
 		return r.d.ReadValue()
 	}
 	return nil, errors.New("text, a number, true or false is wanted")
 }
 
-func (r *reader) more() bool { return r.d.PeekKind() != 0 }
+func (r *reader) more() bool { return r.kind() != 0 }

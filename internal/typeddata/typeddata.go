@@ -28,7 +28,7 @@ const (
 	maxTypes  = 64
 	maxFields = 256 // of all types together
 	maxName   = 128
-	maxDepth  = 32 // structs and arrays within one another
+	maxDepth  = 16 // structs and arrays within one another
 )
 
 // domainType is the name of the domain's type.
@@ -74,11 +74,11 @@ func Parse(doc []byte) (*Document, error) {
 	if members.Types == nil || members.Domain == nil || members.Message == nil {
 		return nil, errors.New("types, domain or message is missing")
 	}
-	p := &parser{}
+	p := &parser{hash: sha3.NewLegacyKeccak256()}
 	if err := p.readTypes(members.Types, members.PrimaryType); err != nil {
 		return nil, err
 	}
-	d := &Document{PrimaryType: members.PrimaryType, EncodedType: p.types[members.PrimaryType].encoded, Message: members.Message}
+	d := &Document{PrimaryType: members.PrimaryType, EncodedType: p.encoded, Message: members.Message}
 	d.Preimage[0], d.Preimage[1] = 0x19, 0x01
 	if err := p.hashRoot(domainType, "domain", members.Domain, d.Preimage[2:34]); err != nil {
 		return nil, err
@@ -91,9 +91,19 @@ func Parse(doc []byte) (*Document, error) {
 
 // parser has the types of a document, and what hashing needs over and over.
 type parser struct {
-	types  map[string]*structType
-	levels []*level
-	path   []string // where hashing is, for errors
+	types   map[string]*structType
+	sorted  []*structType // by name
+	hash    hash.Hash
+	text    []byte // of the encodeType that is hashed
+	encoded string // encodeType of the primary type
+	levels  []*level
+	path    []step // where hashing is, for errors
+}
+
+// step is a member, or where the name is empty an item.
+type step struct {
+	name string
+	item int
 }
 
 // level is what hashing uses at one depth.
@@ -113,14 +123,25 @@ func (p *parser) level(depth int) (*level, error) {
 	return p.levels[depth], nil
 }
 
-// wrong is an error about where hashing is.
+// wrong is an error about where hashing is, as message.part[1].x.
 func (p *parser) wrong(format string, args ...any) error {
-	return fmt.Errorf("%s: %s", strings.Join(p.path, "."), fmt.Sprintf(format, args...))
+	var b strings.Builder
+	for i, s := range p.path {
+		switch {
+		case s.name == "":
+			fmt.Fprintf(&b, "[%d]", s.item)
+			continue
+		case i > 0:
+			b.WriteByte('.')
+		}
+		fmt.Fprintf(&b, "%.40s", s.name)
+	}
+	return fmt.Errorf("%s: %s", b.String(), fmt.Sprintf(format, args...))
 }
 
 // hashRoot writes hashStruct of a JSON value.
 func (p *parser) hashRoot(name, where string, v jsontext.Value, out []byte) error {
-	p.path = append(p.path[:0], where)
+	p.path = append(p.path[:0], step{name: where})
 	d := decoder(v)
 	if err := p.hashStruct(d, p.types[name], 0, out); err != nil {
 		return err
@@ -139,7 +160,7 @@ func (p *parser) hashStruct(d *reader, t *structType, depth int, out []byte) err
 		return err
 	}
 	if !d.begins('{') {
-		return p.wrong("%s is an object", t.name)
+		return p.wrong("%.40s is an object", t.name)
 	}
 	l.words = slices.Grow(l.words[:0], wordSize*len(t.fields))[:wordSize*len(t.fields)]
 	l.seen = slices.Grow(l.seen[:0], len(t.fields))[:len(t.fields)]
@@ -151,13 +172,13 @@ func (p *parser) hashStruct(d *reader, t *structType, depth int, out []byte) err
 		}
 		i := slices.IndexFunc(t.fields, func(f field) bool { return f.name == name })
 		if i < 0 {
-			return p.wrong("%s has no member %.40q", t.name, name)
+			return p.wrong("%.40s has no member %.40q", t.name, name)
 		}
 		if l.seen[i] {
-			return p.wrong("the member %q stands twice", name)
+			return p.wrong("the member %.40q stands twice", name)
 		}
 		l.seen[i] = true
-		p.path = append(p.path, name)
+		p.path = append(p.path, step{name: name})
 		if err := p.hashValue(d, &t.fields[i].kind, len(t.fields[i].kind.lengths), depth+1, l.words[wordSize*i:wordSize*(i+1)]); err != nil {
 			return err
 		}
@@ -167,7 +188,7 @@ func (p *parser) hashStruct(d *reader, t *structType, depth int, out []byte) err
 		return p.wrong("%v", err)
 	}
 	if i := slices.Index(l.seen, false); i >= 0 {
-		return p.wrong("the member %q of %s is missing", t.fields[i].name, t.name)
+		return p.wrong("the member %.40q of %.40s is missing", t.fields[i].name, t.name)
 	}
 	l.hash.Reset()
 	l.hash.Write(t.hash[:])
@@ -210,15 +231,16 @@ func (p *parser) hashArray(d *reader, k *kind, dimensions, depth int, out []byte
 	l.hash.Reset()
 	n := 0
 	var word [wordSize]byte
-	at := len(p.path) - 1
-	name := p.path[at]
+	p.path = append(p.path, step{})
 	for ; d.inside(']'); n++ {
+		p.path[len(p.path)-1].item = n
 		// Items write over the levels below this one alone.
 		if err := p.hashValue(d, k, dimensions-1, depth+1, word[:]); err != nil {
-			return fmt.Errorf("item %d of %s: %w", n, name, err)
+			return err
 		}
 		l.hash.Write(word[:])
 	}
+	p.path = p.path[:len(p.path)-1]
 	if err := d.end(); err != nil {
 		return p.wrong("%v", err)
 	}

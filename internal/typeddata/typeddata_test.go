@@ -3,6 +3,7 @@ package typeddata_test
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -87,22 +88,24 @@ func TestStrict(t *testing.T) {
 		{`"255"`, `256`, "message.amount: "}, {`"255"`, `"0100"`, "message.amount: "}, {`"255"`, `255.0`, "message.amount: "}, {`"255"`, `2e1`, "message.amount: "},
 		{`"255"`, `"-1"`, "message.amount: "}, {`"255"`, `""`, "message.amount: "}, {`"255"`, `" 1"`, "message.amount: "}, {`"255"`, `"0X1"`, "message.amount: "},
 		{`"255"`, `true`, "message.amount: "}, {`"255"`, `null`, "message.amount: "}, {`"255"`, `["1"]`, "message.amount: "}, {`"255"`, `"0x-1"`, "message.amount: "}, {`"255"`, `-0`, "message.amount: "},
-		{`"255"`, `"0x1_0"`, "message.amount: "}, {`"255"`, `"1_0"`, "message.amount: "}, {`"255"`, `255`, ""}, {`"255"`, `"0xff"`, ""}, {`"255"`, `"0x00FF"`, ""},
-		{`{"x":-128}`, `{"x":-129}`, "item 0 of part"}, {`{"x":-128}`, `{"x":"128"}`, "item 0 of part"}, {`{"x":-128}`, `{"x":"-128"}`, ""}, {`{"x":-128}`, `{"x":-128,"y":1}`, "item 0 of part"},
-		{`{"x":-128}`, `{}`, "item 0 of part"}, {`{"x":-128}`, `{"x":-128,"x":-128}`, "duplicate"}, {`{"x":-128}`, `null`, "item 0 of part"},
-		{`"0x05060708"`, `"0x050607"`, "item 1 of tags"}, {`"0x05060708"`, `"05060708"`, "item 1 of tags"}, {`"0x05060708"`, `"0x0506070"`, "item 1 of tags"}, {`,"0x05060708"`, ``, "message.tags: "},
+		{`"255"`, `"0x1_0"`, "message.amount: "}, {`"255"`, `"1_0"`, "message.amount: "}, {`"255"`, `255`, ""}, {`"255"`, `"0xff"`, ""}, {`"255"`, `"0x\u0066f"`, ""}, {`"255"`, `"0x00FF"`, ""},
+		{`{"x":-128}`, `{"x":-129}`, "message.part[0]"}, {`{"x":-128}`, `{"x":"128"}`, "message.part[0]"}, {`{"x":-128}`, `{"x":"-128"}`, ""}, {`{"x":-128}`, `{"x":-128,"y":1}`, "message.part[0]"},
+		{`{"x":-128}`, `{}`, "message.part[0]"}, {`{"x":-128}`, `{"x":-128,"x":-128}`, "duplicate"}, {`{"x":-128}`, `null`, "message.part[0]"},
+		{`"0x05060708"`, `"0x050607"`, "message.tags[1]"}, {`"0x05060708"`, `"05060708"`, "message.tags[1]"}, {`"0x05060708"`, `"0x0506070"`, "message.tags[1]"}, {`,"0x05060708"`, ``, "message.tags: "},
 		{`"0x05060708"`, `"0x05060708","0x05060708"`, "message.tags: "},
 		{`bb"`, `bB"`, "message.to: "}, {`bb"`, `b"`, "message.to: "}, {`"0x00000000000000000000000000000000000000bb"`, `"00000000000000000000000000000000000000bb"`, "message.to: "},
 		{`"0x00000000000000000000000000000000000000bb"`, `"0x000000000000000000000000000000000000000000bb"`, "message.to: "},
 		{`"name":"a",`, ``, "domain: "}, {`"name":"a",`, `"name":"",`, "domain: "}, {`"name":"a",`, `"name":"a","version":"1",`, "domain: "}, {`"domain":{"name":"a"`, `"domain":{"x":1,"name":"a"`, "domain: "},
 		{`{"name":"name","type":"string"},{"name":"chainId","type":"uint256"}`, `{"name":"chainId","type":"uint256"},{"name":"name","type":"string"}`, "types.EIP712Domain"},
+		{`"chainId":1,`, `"chainId":"0x1",`, ""}, {`"chainId":1,`, `"chainId":"\u0031",`, "domain.chainId: "}, {`"name":"a"`, `"name":"\u0061"`, ""}, {`"part":`, `"p\u0061rt":`, ""},
 		{`"chainId","type":"uint256"`, `"chainId","type":"uint64"`, "types.EIP712Domain"},
 		{`"uint8"`, `"uint"`, "types.Mail.amount"}, {`"uint8"`, `"uint08"`, "types.Mail.amount"}, {`"uint8"`, `"uint264"`, "types.Mail.amount"}, {`"uint8"`, `"Nothing"`, "types.Mail.amount"},
 		{`"uint8"`, `"EIP712Domain"`, "types.Mail.amount"}, {`"uint8"`, `"Mail"`, "types.Mail.amount"}, {`"bytes4[2]"`, `"bytes4[02]"`, "types.Mail.tags"}, {`"bytes4[2]"`, `"bytes4[2"`, "types.Mail.tags"}, {`"bytes4[2]"`, `"bytes4[2]]"`, "types.Mail.tags"},
 		{`"Part":[{`, `"Unused":[{"name":"x","type":"bool"}],"Part":[{`, "types.Unused"}, {`"Part":[{"name":"x","type":"int8"}]`, `"Part":[]`, "types.Part"}, {`"name":"x"`, `"name":"x y"`, "types.Part"},
 		{`"primaryType":"Mail"`, `"primaryType":"Part"`, "types.Mail"}, {`"primaryType":"Mail"`, `"primaryType":"EIP712Domain"`, "primaryType"}, {`"primaryType":"Mail"`, `"primaryType":"x"`, "primaryType"},
 		{`"primaryType":"Mail"`, `"primaryType":"Mail","more":1`, "more"}, {`"primaryType":"Mail",`, ``, "primaryType"},
-		{`"name":"to","type":"address"`, `"name":"to","type":"address","more":""`, "types"},
+		{`"name":"to","type":"address"`, `"name":"to","type":"address","more":""`, "types.Mail"}, {`"name":"to","type":"address"`, `"name":"to"`, "types.Mail"}, {`"name":"to","type":"address"`, `"name":"to","name":"type"`, "duplicate"},
+		{`"name":"to","type":"address"`, `"name":"to","type":1`, "types.Mail"}, {`{"name":"x","type":"int8"}`, `["x","int8"]`, "types.Part"}, {`"Part":[{"name":"x","type":"int8"}]`, `"Part":{"name":"x","type":"int8"}`, "types.Part"},
 	} {
 		text := strings.Replace(mail, c.old, c.new, 1)
 		if text == mail {
@@ -132,6 +135,45 @@ func TestEachByteCounts(t *testing.T) {
 	}
 }
 
+// TestBounds: a document up to each bound is taken, and one beyond isn't.
+func TestBounds(t *testing.T) {
+	with := func(types, field, value string) string {
+		return `{"types":{"EIP712Domain":[{"name":"name","type":"string"}],` + types + `"M":[{"name":"f","type":"` + field + `"}]},"primaryType":"M","domain":{"name":"a"},"message":{"f":` + value + `}}`
+	}
+	deep := func(n int) string {
+		return with("", "uint8"+strings.Repeat("[]", n), strings.Repeat("[", n)+"1"+strings.Repeat("]", n))
+	}
+	list := func(n int, item func(int) string) string {
+		var all []string
+		for i := range n {
+			all = append(all, item(i))
+		}
+		return strings.Join(all, ",")
+	}
+	members := func(n int) string {
+		return with(`"P":[`+list(n, func(i int) string { return fmt.Sprintf(`{"name":"a%d","type":"bool"}`, i) })+"],", "P[]", "[]")
+	}
+	types := func(n int) string {
+		return with(`"P":[`+list(n, func(i int) string { return fmt.Sprintf(`{"name":"a%d","type":"P%d"}`, i, i) })+"],"+
+			list(n, func(i int) string { return fmt.Sprintf(`"P%d":[{"name":"a","type":"bool"}]`, i) })+",", "P[]", "[]")
+	}
+	text := func(n int) string { return with("", "string", `"`+strings.Repeat("a", n)+`"`) }
+	for name, c := range map[string]struct{ good, bad, want string }{
+		"depth":   {deep(14), deep(15), "16 deep"},
+		"members": {members(254), members(255), "256 members"},
+		"types":   {types(61), types(62), "over 64"},
+		"name":    {with("", "bool", "true"), with(`"`+strings.Repeat("a", 129)+`":[{"name":"a","type":"bool"}],`, "bool", "true"), "type's name"},
+		"size":    {text(typeddata.MaxSize - len(text(0))), text(typeddata.MaxSize - len(text(0)) + 1), "32768 bytes"},
+	} {
+		if _, err := typeddata.Parse([]byte(c.good)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := typeddata.Parse([]byte(c.bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
 // TestAllocations bounds what a document can make the reader allocate.
 func TestAllocations(t *testing.T) {
 	open := func(n int) string { return strings.Repeat("[", n) }
@@ -139,7 +181,24 @@ func TestAllocations(t *testing.T) {
 	with := func(field, value string) string {
 		return `{"types":{"EIP712Domain":[{"name":"name","type":"string"}],"M":[{"name":"f","type":"` + field + `"}]},"primaryType":"M","domain":{"name":"a"},"message":{"f":` + value + `}}`
 	}
+	// Each type mentions the next: what they mention together is far more than the document.
+	chained := func(types, fields int, name string) string {
+		var b strings.Builder
+		for i := range types {
+			fmt.Fprintf(&b, `"A%d":[`, i)
+			for j := range fields {
+				fmt.Fprintf(&b, `{"name":"%s%d","type":"bool"},`, name, j)
+			}
+			next := "bool"
+			if i+1 < types {
+				next = fmt.Sprintf("A%d[]", i+1)
+			}
+			fmt.Fprintf(&b, `{"name":"x","type":"%s"}],`, next)
+		}
+		return `{"types":{` + b.String() + `"EIP712Domain":[{"name":"name","type":"string"}]},"primaryType":"A0","domain":{"name":"a"},"message":{"x":[]}}`
+	}
 	for name, doc := range map[string]string{
+		"chained types": chained(16, 0, "n"), "long chained types": chained(16, 14, strings.Repeat("n", 105)), "too many of them": chained(63, 0, "n"),
 		"numbers":     with("uint8[]", "["+strings.Repeat("0,", 15000)+"0]"),
 		"two digits":  with("uint8[]", "["+strings.Repeat("77,", 10000)+"0]"),
 		"three":       with("uint8[]", "["+strings.Repeat("200,", 7000)+"0]"),

@@ -9,18 +9,15 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/crypto/sha3"
-
-	"github.com/sigilkeys/sigil/internal/canon"
 )
 
 // structType is a type that a document declares.
 type structType struct {
-	name    string
-	fields  []field
-	encoded string // encodeType
-	hash    [32]byte
-	state   int8 // of the walk from the primary type: 1 begun, 2 done
+	name      string
+	fields    []field
+	hash      [32]byte    // of encodeType
+	state     int8        // of the walk from the primary type: 1 begun, 2 done
+	mentioned *structType // by which it was mentioned last
 }
 
 type field struct {
@@ -41,38 +38,101 @@ type kind struct {
 // the primary type, none from itself: ethers takes the one type that no other
 // mentions for the primary one, whatever the document says.
 func (p *parser) readTypes(v jsontext.Value, primary string) error {
-	var declared map[string][]struct {
-		Name string `json:"name"`
-		Type string `json:"type"`
+	d := decoder(v)
+	if !d.begins('{') {
+		return errors.New("types: an object is wanted")
 	}
-	if err := canon.DecodeJSONLoose(v, &declared); err != nil {
-		return fmt.Errorf("types: not lists of name and type: %w", err)
-	}
-	if len(declared) > maxTypes {
-		return fmt.Errorf("types: over %d", maxTypes)
-	}
-	p.types = make(map[string]*structType, len(declared))
+	p.types = map[string]*structType{}
 	total := 0
-	for name, fields := range declared {
-		if !isIdentifier(name) || isAtomic(name) {
+	for d.inside('}') {
+		name, err := d.name()
+		switch {
+		case err != nil:
+			return fmt.Errorf("types: %w", err)
+		case !isIdentifier(name) || isAtomic(name):
 			return fmt.Errorf("types: %.40q can't be a type's name", name)
+		case p.types[name] != nil:
+			return fmt.Errorf("types: %.40q stands twice", name)
+		case len(p.sorted) == maxTypes:
+			return fmt.Errorf("types: over %d", maxTypes)
 		}
-		if total += len(fields); total > maxFields {
-			return fmt.Errorf("types: over %d members", maxFields)
+		t := &structType{name: name}
+		if err := t.read(d, maxFields-total); err != nil {
+			return fmt.Errorf("types.%.40s: %w", name, err)
 		}
-		if len(fields) == 0 { // encodeType of it differs among libraries
-			return fmt.Errorf("types.%s: it has no members", name)
-		}
-		t := &structType{name: name, fields: make([]field, len(fields))}
-		for i, f := range fields {
-			if !isIdentifier(strings.TrimLeft(f.Name, "_")) || f.Name == "__proto__" || slices.ContainsFunc(t.fields[:i], func(o field) bool { return o.name == f.Name }) {
-				return fmt.Errorf("types.%s: the member %.40q is named badly, or twice", name, f.Name)
-			}
-			t.fields[i] = field{name: f.Name, text: f.Type}
-		}
-		p.types[name] = t
+		total += len(t.fields)
+		p.types[name], p.sorted = t, append(p.sorted, t)
 	}
+	if err := d.end(); err != nil {
+		return fmt.Errorf("types: %w", err)
+	}
+	slices.SortFunc(p.sorted, func(a, b *structType) int { return strings.Compare(a.name, b.name) })
 	return p.resolve(primary)
+}
+
+// read reads a type's list of up to so many members, each an object of name
+// and type.
+func (t *structType) read(d *reader, most int) error {
+	if !d.begins('[') {
+		return errors.New("a list of members is wanted")
+	}
+	t.fields = make([]field, 0, 4)
+	for d.inside(']') {
+		if len(t.fields) == most {
+			return fmt.Errorf("over %d members, of all types together", maxFields)
+		}
+		var f field
+		if err := f.read(d); err != nil {
+			return err
+		}
+		if !isIdentifier(strings.TrimLeft(f.name, "_")) || f.name == "__proto__" || slices.ContainsFunc(t.fields, func(o field) bool { return o.name == f.name }) {
+			return fmt.Errorf("the member %.40q is named badly, or twice", f.name)
+		}
+		t.fields = append(t.fields, f)
+	}
+	if err := d.end(); err != nil {
+		return err
+	}
+	if len(t.fields) == 0 { // encodeType of it differs among libraries
+		return errors.New("it has no members")
+	}
+	return nil
+}
+
+var errNotMember = errors.New("a member is an object of name and type, both text")
+
+func (f *field) read(d *reader) error {
+	if !d.begins('{') {
+		return errNotMember
+	}
+	n := 0
+	for ; d.inside('}'); n++ {
+		key, err := d.name()
+		if err != nil {
+			return err
+		}
+		out := &f.name
+		switch key {
+		case "name":
+		case "type":
+			out = &f.text
+		default:
+			return errNotMember
+		}
+		if d.kind() != '"' {
+			return errNotMember
+		}
+		if *out, err = d.name(); err != nil {
+			return err
+		}
+	}
+	if err := d.end(); err != nil {
+		return err
+	}
+	if n != 2 {
+		return errNotMember
+	}
+	return nil
 }
 
 // resolve finds what the fields' types are.
@@ -91,18 +151,14 @@ func (p *parser) resolve(primary string) error {
 		if err := p.walk(t, 0); err != nil {
 			return err
 		}
-		if err := p.encodeType(t); err != nil {
-			return err
-		}
 	}
-	for name, t := range p.types {
+	for _, t := range p.sorted {
 		if t.state == 0 {
-			return fmt.Errorf("types.%s: neither the domain nor %s has anything of it", name, primary)
+			return fmt.Errorf("types.%.40s: neither the domain nor %.40s has anything of it", t.name, primary)
 		}
-		if t.encoded == "" {
-			if err := p.encodeType(t); err != nil {
-				return err
-			}
+		p.encodeType(t)
+		if t == root {
+			p.encoded = string(p.text)
 		}
 	}
 	return nil
@@ -115,7 +171,7 @@ func (p *parser) walk(t *structType, depth int) error {
 		f := &t.fields[i]
 		base, err := f.kind.parse(f.text)
 		if err != nil {
-			return fmt.Errorf("types.%s.%s: %w", t.name, f.name, err)
+			return fmt.Errorf("types.%.40s.%.40s: %w", t.name, f.name, err)
 		}
 		if f.kind.atom != (atom{}) {
 			continue
@@ -123,11 +179,11 @@ func (p *parser) walk(t *structType, depth int) error {
 		of := p.types[base]
 		switch {
 		case of == nil || base == domainType:
-			return fmt.Errorf("types.%s.%s: there is no type %.40q", t.name, f.name, base)
+			return fmt.Errorf("types.%.40s.%.40s: there is no type %.40q", t.name, f.name, base)
 		case of.state == 1:
-			return fmt.Errorf("types.%s.%s: %s contains itself", t.name, f.name, base)
+			return fmt.Errorf("types.%.40s.%.40s: %.40s contains itself", t.name, f.name, base)
 		case depth == maxDepth:
-			return fmt.Errorf("types.%s: over %d deep", t.name, maxDepth)
+			return fmt.Errorf("types.%.40s: over %d deep", t.name, maxDepth)
 		}
 		f.kind.of = of
 		if of.state == 0 {
@@ -167,52 +223,41 @@ func (k *kind) parse(text string) (base string, err error) {
 }
 
 // encodeType writes the type and those that it mentions, in their order
-// (EIP-712), and hashes that.
-func (p *parser) encodeType(t *structType) error {
-	mentioned := map[string]*structType{}
-	t.mention(mentioned)
-	delete(mentioned, t.name)
-	names := make([]string, 0, len(mentioned))
-	for name := range mentioned {
-		names = append(names, name)
+// (EIP-712), to p.text, and hashes that. All types together would be far
+// larger than the document, so none keeps its own.
+func (p *parser) encodeType(t *structType) {
+	t.mention(t)
+	p.text = t.append(p.text[:0])
+	for _, o := range p.sorted {
+		if o.mentioned == t && o != t {
+			p.text = o.append(p.text)
+		}
 	}
-	slices.Sort(names)
-	var b strings.Builder
-	t.write(&b)
-	for _, name := range names {
-		mentioned[name].write(&b)
-	}
-	if b.Len() > MaxSize {
-		return fmt.Errorf("types.%s: encodeType is over %d bytes", t.name, MaxSize)
-	}
-	t.encoded = b.String()
-	h := sha3.NewLegacyKeccak256()
-	h.Write([]byte(t.encoded))
-	h.Sum(t.hash[:0])
-	return nil
+	sum(p.hash, p.text, t.hash[:])
 }
 
-func (t *structType) mention(in map[string]*structType) {
-	if in[t.name] != nil {
+// mention marks the type and what it mentions as mentioned by root.
+func (t *structType) mention(root *structType) {
+	if t.mentioned == root {
 		return
 	}
-	in[t.name] = t
+	t.mentioned = root
 	for i := range t.fields {
 		if of := t.fields[i].kind.of; of != nil {
-			of.mention(in)
+			of.mention(root)
 		}
 	}
 }
 
-func (t *structType) write(b *strings.Builder) {
-	b.WriteString(t.name)
+func (t *structType) append(b []byte) []byte {
+	b = append(b, t.name...)
 	for i, f := range t.fields {
-		b.WriteByte("(,"[min(i, 1)])
-		b.WriteString(f.text)
-		b.WriteByte(' ')
-		b.WriteString(f.name)
+		b = append(b, "(,"[min(i, 1)])
+		b = append(b, f.text...)
+		b = append(b, ' ')
+		b = append(b, f.name...)
 	}
-	b.WriteByte(')')
+	return append(b, ')')
 }
 
 // checkDomain takes the five members of the standard with their types, some
