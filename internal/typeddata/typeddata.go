@@ -10,16 +10,16 @@
 package typeddata
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/crypto/sha3"
-
-	"github.com/sigilkeys/sigil/internal/canon"
 )
 
 // Bounds of a document.
@@ -41,7 +41,8 @@ type Document struct {
 	PrimaryType string
 	EncodedType string
 	Domain      Domain
-	// Message is the message's JSON, whose members are those of the type.
+	// Message is the message's JSON, whose members are those of the type: a
+	// part of what was read.
 	Message jsontext.Value
 	// Preimage is 0x19 0x01 ‖ domain separator ‖ hashStruct(message), whose
 	// Keccak-256 is signed.
@@ -62,31 +63,80 @@ func Parse(doc []byte) (*Document, error) {
 	if len(doc) > MaxSize {
 		return nil, fmt.Errorf("it has over %d bytes", MaxSize)
 	}
-	var members struct {
-		Types       jsontext.Value `json:"types"`
-		Domain      jsontext.Value `json:"domain"`
-		PrimaryType string         `json:"primaryType"`
-		Message     jsontext.Value `json:"message"`
-	}
-	if err := canon.DecodeJSONLoose(doc, &members); err != nil {
-		return nil, fmt.Errorf("it isn't an object of types, domain, primaryType and message: %w", err)
-	}
-	if members.Types == nil || members.Domain == nil || members.Message == nil {
-		return nil, errors.New("types, domain or message is missing")
+	members, err := readMembers(doc)
+	if err != nil {
+		return nil, err
 	}
 	p := &parser{hash: sha3.NewLegacyKeccak256()}
-	if err := p.readTypes(members.Types, members.PrimaryType); err != nil {
+	if err := p.readTypes(members.types, members.primaryType); err != nil {
 		return nil, err
 	}
-	d := &Document{PrimaryType: members.PrimaryType, EncodedType: p.encoded, Message: members.Message}
+	d := &Document{PrimaryType: members.primaryType, EncodedType: p.encoded, Message: members.message}
 	d.Preimage[0], d.Preimage[1] = 0x19, 0x01
-	if err := p.hashRoot(domainType, "domain", members.Domain, d.Preimage[2:34]); err != nil {
+	if err := p.hashRoot(domainType, "domain", members.domain, d.Preimage[2:34]); err != nil {
 		return nil, err
 	}
-	if err := p.hashRoot(d.PrimaryType, "message", members.Message, d.Preimage[34:]); err != nil {
+	if err := p.hashRoot(d.PrimaryType, "message", members.message, d.Preimage[34:]); err != nil {
 		return nil, err
 	}
-	return d, d.Domain.read(members.Domain)
+	return d, d.Domain.read(members.domain)
+}
+
+// members are the parts of a document.
+type members struct {
+	types, domain, message jsontext.Value // each a part of the document's text
+	primaryType            string
+}
+
+// readMembers finds them, and that all of the document is JSON without
+// duplicate names.
+func readMembers(doc []byte) (*members, error) {
+	wrong := func(err error) error {
+		return fmt.Errorf("it isn't an object of types, domain, primaryType and message: %.300s", err.Error())
+	}
+	d := &reader{jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))}
+	if !d.begins('{') {
+		return nil, wrong(errors.New("no object"))
+	}
+	m := &members{}
+	for d.inside('}') {
+		name, err := d.name()
+		if err != nil {
+			return nil, wrong(err)
+		}
+		v, err := d.d.ReadValue()
+		if err != nil {
+			return nil, wrong(err)
+		}
+		end := int(d.d.InputOffset())
+		part := jsontext.Value(doc[end-len(v) : end])
+		switch {
+		case name == "types":
+			m.types = part
+		case name == "domain":
+			m.domain = part
+		case name == "message":
+			m.message = part
+		case name == "primaryType" && v.Kind() == '"':
+			text, err := jsontext.AppendUnquote(nil, part)
+			if err != nil {
+				return nil, wrong(err)
+			}
+			m.primaryType = string(text)
+		default:
+			return nil, wrong(fmt.Errorf("the member %.40q", name))
+		}
+	}
+	if err := d.end(); err != nil {
+		return nil, wrong(err)
+	}
+	if _, err := d.d.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, wrong(errors.New("something follows"))
+	}
+	if m.types == nil || m.domain == nil || m.message == nil {
+		return nil, errors.New("types, domain or message is missing")
+	}
+	return m, nil
 }
 
 // parser has the types of a document, and what hashing needs over and over.
