@@ -1,9 +1,7 @@
 package evm
 
 import (
-	"encoding/hex"
 	"math/big"
-	"strings"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 )
@@ -11,12 +9,12 @@ import (
 // safe explains a Safe's transaction, as of execTransaction. What isn't
 // explained of it has nothing behind it, which no policy accepts.
 func (t *typed) safe() bool {
-	data, err := hex.DecodeString(strings.TrimPrefix(t.text("data"), "0x"))
-	to, err2 := hex.DecodeString(strings.TrimPrefix(t.text("to"), "0x"))
-	value, ok := integerBytes(t.integer("value"))
-	operation, ok2 := integerBytes(t.integer("operation"))
-	gasPrice, ok3 := integerBytes(t.integer("gasPrice"))
-	if err != nil || err2 != nil || !ok || !ok2 || !ok3 {
+	to, ok := t.bytes("to")
+	data, ok2 := t.bytes("data")
+	value, ok3 := integerBytes(t.integer("value"))
+	operation, ok4 := integerBytes(t.integer("operation"))
+	gasPrice, ok5 := integerBytes(t.integer("gasPrice"))
+	if !ok || !ok2 || !ok3 || !ok4 || !ok5 || len(to) != addressSize {
 		return false
 	}
 	t.e.Nonce = t.integer("nonce")

@@ -1,6 +1,9 @@
 package evm
 
 import (
+	"bytes"
+	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +39,7 @@ type typed struct {
 func typedData(n *chain.Network, pub, doc []byte) (*chain.Prepared, error) {
 	d, err := typeddata.Parse(doc)
 	if err != nil {
-		return nil, chain.Refuse(chain.CodePayloadInvalid, "not typed data that every library signs alike: %v", err)
+		return nil, chain.Refuse(chain.CodePayloadInvalid, "not typed data that every library signs alike: %.500s", err.Error())
 	}
 	if id := d.Domain.ChainID; id != "" && id != strconv.FormatUint(n.ChainID, 10) {
 		return nil, chain.Refuse(chain.CodeNetwork, "the typed data is for chain id %.20s, %s has %d", id, n.Slug, n.ChainID)
@@ -124,6 +127,17 @@ func unquoted(v jsontext.Value) string {
 	return strings.ToLower(string(b))
 }
 
+// bytes is a member that is bytes.
+func (t *typed) bytes(name string) ([]byte, bool) {
+	b, err := jsontext.AppendUnquote(nil, t.members[name])
+	if err != nil {
+		return nil, false
+	}
+	b = bytes.TrimPrefix(b, []byte("0x"))
+	n, err := hex.Decode(b, b) // in place: it may be most of the document
+	return b[:n], err == nil
+}
+
 // integer is a member that is an integer, in decimal: the document was hashed,
 // so it is one.
 func (t *typed) integer(name string) string { return decimalOf(t.members[name]) }
@@ -150,18 +164,25 @@ func (t *typed) add(a chain.Action) {
 		a.Asset = a.Contract
 	}
 	if a.To == a.Asset {
-		t.e.Flags = append(t.e.Flags, flagToToken)
+		t.flag(flagToToken)
 	}
 	if a.To == zeroAddress || a.Spender == zeroAddress {
-		t.e.Flags = append(t.e.Flags, flagZeroAddress)
+		t.flag(flagZeroAddress)
 	}
 	t.e.Actions = append(t.e.Actions, a)
+}
+
+// flag notes a flag once, however many actions have it.
+func (t *typed) flag(f string) {
+	if !slices.Contains(t.e.Flags, f) {
+		t.e.Flags = append(t.e.Flags, f)
+	}
 }
 
 func (t *typed) approve(a chain.Action) {
 	a.Kind = chain.ActionApprove
 	if a.Amount == "" || unlimitedText(a.Amount) {
-		t.e.Flags = append(t.e.Flags, flagUnlimited)
+		t.flag(flagUnlimited)
 	}
 	t.add(a)
 }
@@ -178,40 +199,54 @@ func (t *typed) permit2() bool {
 	switch {
 	case kind == "PermitSingle(PermitDetails details,address spender,uint256 sigDeadline)"+details,
 		kind == "PermitBatch(PermitDetails[] details,address spender,uint256 sigDeadline)"+details:
-		return t.permissions("details", "expiration")
+		return t.permissions("details")
 	case kind == "PermitTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline)"+permissions,
 		kind == "PermitBatchTransferFrom(TokenPermissions[] permitted,address spender,uint256 nonce,uint256 deadline)"+permissions:
-		return t.permissions("permitted", "")
-	case !strings.Contains(kind, permissions):
+		return t.permissions("permitted")
+	case !strings.Contains(kind, ")"+permissions):
 	case strings.HasPrefix(kind, "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,"),
 		strings.HasPrefix(kind, "PermitBatchWitnessTransferFrom(TokenPermissions[] permitted,address spender,uint256 nonce,uint256 deadline,"):
 		t.e.Flags = append(t.e.Flags, flagPermitWitness)
-		return t.permissions("permitted", "")
+		return t.permissions("permitted")
 	}
 	return false
 }
 
+// permission is a struct of token and amount; Permit2's own allowances have
+// the rest.
+type permission struct {
+	Token      jsontext.Value `json:"token"`
+	Amount     jsontext.Value `json:"amount"`
+	Expiration jsontext.Value `json:"expiration"`
+	Nonce      jsontext.Value `json:"nonce"`
+}
+
 // permissions notes what one or several structs of token and amount allow.
-func (t *typed) permissions(name, expiry string) bool {
-	list := []jsontext.Value{t.members[name]}
-	if t.members[name].Kind() == '[' {
-		if canon.DecodeJSONLoose(t.members[name], &list) != nil || len(list) == 0 {
+func (t *typed) permissions(name string) bool {
+	list := t.members[name]
+	d := jsontext.NewDecoder(bytes.NewReader(list))
+	if list.Kind() == '[' {
+		if _, err := d.ReadToken(); err != nil {
 			return false
 		}
 	}
-	for _, v := range list {
-		var permission map[string]jsontext.Value
-		if canon.DecodeJSONLoose(v, &permission) != nil {
+	n := bytes.Count(list, []byte("{")) // which no address or integer has
+	t.e.Actions = make([]chain.Action, 0, n)
+	spender, deadline := t.text("spender"), t.integer("deadline")
+	for d.PeekKind() == '{' {
+		v, err := d.ReadValue()
+		var of permission
+		if err != nil || canon.DecodeJSONLoose(v, &of) != nil {
 			return false
 		}
-		a := chain.Action{Asset: unquoted(permission["token"]), Spender: t.text("spender"), Amount: decimalOf(permission["amount"]), Expiry: t.integer("deadline")}
-		if expiry != "" {
-			a.Expiry = decimalOf(permission[expiry])
-		}
-		if expiry != "" && len(list) == 1 {
-			t.e.Nonce = decimalOf(permission["nonce"])
+		a := chain.Action{Asset: unquoted(of.Token), Spender: spender, Amount: decimalOf(of.Amount), Expiry: deadline}
+		if of.Expiration != nil {
+			a.Expiry = decimalOf(of.Expiration)
+			if n == 1 {
+				t.e.Nonce = decimalOf(of.Nonce)
+			}
 		}
 		t.approve(a)
 	}
-	return true
+	return n > 0 && len(t.e.Actions) == n
 }

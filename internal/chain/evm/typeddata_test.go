@@ -1,16 +1,22 @@
 package evm_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/internal/typeddata"
 )
 
 // owner is the key 1, whose address is 0x7e5f4552091a69125d5dfcb7b8c2659029395bdf.
@@ -64,7 +70,9 @@ const (
 	typeBatch    = "PermitBatch(PermitDetails[] details,address spender,uint256 sigDeadline)PermitDetails(address token,uint160 amount,uint48 expiration,uint48 nonce)"
 	typeOnce     = "PermitTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline)TokenPermissions(address token,uint256 amount)"
 	typeSeveral  = "PermitBatchTransferFrom(TokenPermissions[] permitted,address spender,uint256 nonce,uint256 deadline)TokenPermissions(address token,uint256 amount)"
-	typeWitness  = "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,Order witness)Order(uint256 x)TokenPermissions(address token,uint256 amount)"
+	// typeLookalike has the text of Permit2's struct in the name of another type.
+	typeLookalike = "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,XTokenPermissions witness)TokenPermissions(address token,uint256 amount,uint8 x)XTokenPermissions(address token,uint256 amount)"
+	typeWitness   = "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,Order witness)Order(uint256 x)TokenPermissions(address token,uint256 amount)"
 )
 
 func safeTx(to, value, data, operation, gasPrice string) string {
@@ -107,6 +115,8 @@ func TestTypedDataEffects(t *testing.T) {
 			`[{"kind":"approve","asset":"` + aToken + `","spender":"` + someone + `","amount":"5","expiry":"9","contract":"` + permit2 + `"}]`, ""},
 		"permit2, witness": {document(permit2, typeWitness, `{"permitted":{"token":"`+aToken+`","amount":"5"},"spender":"`+someone+`","nonce":1,"deadline":9,"witness":{"x":1}}`), "1",
 			`[{"kind":"approve","asset":"` + aToken + `","spender":"` + someone + `","amount":"5","expiry":"9","contract":"` + permit2 + `"}]`, "permit_witness"},
+		"permit2, witness of another token": {document(permit2, typeLookalike, `{"permitted":{"token":"`+aToken+`","amount":"5","x":1},"spender":"`+someone+`","nonce":1,"deadline":9,"witness":{"token":"`+aToken+`","amount":"5"}}`), "",
+			unknown(permit2, typeLookalike), ""},
 		"permit, at permit2": {document(permit2, typePermit, `{"owner":"`+me+`","spender":"`+someone+`","value":"5","nonce":3,"deadline":"99"}`), "", unknown(permit2, typePermit), ""},
 		"safe":               {document(aToken, typeSafe, safeTx(someone, "7", "0x", "0", "0")), "4", `[{"kind":"transfer","asset":"native","from":"` + aToken + `","to":"` + someone + `","amount":"7"}]`, ""},
 		"safe, token": {document(aToken, typeSafe, safeTx(tokenTwo, "0", "0xa9059cbb"+strings.Repeat("0", 62)+"bb"+strings.Repeat("0", 63)+"5", "0", "0")), "4",
@@ -158,22 +168,28 @@ func TestTypedDataRefusals(t *testing.T) {
 	}
 }
 
-// TestPublishedTypedData: digests that others make of the same documents.
-func TestPublishedTypedData(t *testing.T) {
+type publishedDocument struct {
+	Name     string          `json:"name"`
+	Document json.RawMessage `json:"document"`
+	Digest   string          `json:"digest"`
+}
+
+func publishedDocuments(t testing.TB) (list []publishedDocument) {
+	t.Helper()
 	data, err := os.ReadFile("../../typeddata/testdata/documents.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []struct {
-		Name     string          `json:"name"`
-		Document json.RawMessage `json:"document"`
-		Digest   string          `json:"digest"`
-	}
 	if err := json.Unmarshal(data, &list); err != nil {
 		t.Fatal(err)
 	}
+	return list
+}
+
+// TestPublishedTypedData: digests that others make of the same documents.
+func TestPublishedTypedData(t *testing.T) {
 	same := 0
-	for _, v := range list {
+	for _, v := range publishedDocuments(t) {
 		var d struct {
 			Domain struct {
 				ChainID json.Number `json:"chainId"`
@@ -194,5 +210,85 @@ func TestPublishedTypedData(t *testing.T) {
 	}
 	if same < 15 {
 		t.Errorf("only %d documents", same)
+	}
+}
+
+// largest returns documents that have as much behind each byte as possible.
+func largest() map[string]string {
+	one := `{"token":"` + aToken + `","amount":"` + maxWord + `"}`
+	several := func(n int, item string) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
+	word := func(n int) string { return fmt.Sprintf("%064x", n) }
+	batch := func(n int) string {
+		amounts := word(n) + strings.Repeat(strings.Repeat("F", 64), n)
+		return "0x2eb2c2d6" + word(5) + strings.Repeat("0", 24) + aToken[2:] + word(160) + word(160+32+32*n) + word(160+64+64*n) + amounts + amounts + word(0)
+	}
+	return map[string]string{
+		"permits":      document(permit2, typeBatch, `{"details":`+several(301, `{"token":"`+aToken+`","amount":1,"expiration":7,"nonce":2}`)+`,"spender":"`+nobody+`","sigDeadline":9}`),
+		"permissions":  document(permit2, typeSeveral, `{"permitted":`+several(450, `{"token":"`+aToken+`","amount":1}`)+`,"spender":"`+someone+`","nonce":1,"deadline":9}`),
+		"high amounts": document(permit2, typeSeveral, `{"permitted":`+several(215, one)+`,"spender":"`+someone+`","nonce":1,"deadline":9}`),
+		"safe, batch":  document(aToken, typeSafe, safeTx(aToken, "0", batch(230), "0", "0")),
+		"safe, bytes":  document(aToken, typeSafe, safeTx(aToken, "1", "0x"+strings.Repeat("AB", 15500), "0", "0")),
+		"long name":    `{"` + strings.Repeat("a", 30000) + `":1}`,
+		"mail":         document(aToken, "Mail(string[] texts)", `{"texts":[`+strings.Repeat(`"",`, 9000)+`""]}`),
+	}
+}
+
+// FuzzTypedData: what is taken is described, has one digest however its JSON
+// is laid out, and reading it takes memory in proportion.
+func FuzzTypedData(f *testing.F) {
+	for _, doc := range largest() {
+		if len(doc) > typeddata.MaxSize {
+			f.Fatalf("%.300s… is too large", doc)
+		}
+		f.Add([]byte(doc))
+	}
+	for _, v := range publishedDocuments(f) {
+		if strings.HasPrefix(v.Name, "ledger") {
+			f.Add([]byte(v.Document))
+		}
+	}
+	n, pub := on(1), owner(f)
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		p, err := evm.Codec{}.Document(n, pub, chain.KindTypedData, doc)
+		runtime.ReadMemStats(&after)
+		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10); took > most {
+			t.Errorf("%d bytes took %d bytes of memory, over %d", len(doc), took, most)
+		}
+		if err != nil {
+			var e *chain.RefusedError
+			if p != nil || !errors.As(err, &e) || len(e.Message) > 2000 {
+				t.Errorf("%v, %v", p, err)
+			}
+			return
+		}
+		e := p.Intent.Effects
+		if len(p.SignBytes) != 32 || p.Intent.Length != 66 || p.Intent.Kind != chain.KindTypedData || len(e.Actions) == 0 || e.FeeMax != "0" {
+			t.Fatalf("%s: %+v", doc, p.Intent)
+		}
+		for _, a := range e.Actions {
+			if a.Kind == chain.ActionTypedData && (len(e.Actions) != 1 || a.Text == "") || a.Kind == chain.ActionApprove && a.Spender == "" || a.Kind == chain.ActionTokenTransfer && (a.To == "" || a.Amount == "") {
+				t.Errorf("%s: %+v", doc, a)
+			}
+		}
+		sorted := jsontext.Value(bytes.Clone(doc))
+		if err := sorted.Canonicalize(); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := (evm.Codec{}).Document(n, pub, chain.KindTypedData, sorted); err != nil || !bytes.Equal(again.SignBytes, p.SignBytes) {
+			t.Errorf("%s: not the same as %s: %v", doc, sorted, err)
+		}
+	})
+}
+
+func BenchmarkPermit(b *testing.B) {
+	n, pub := on(1), owner(b)
+	doc := []byte(document(aToken, typePermit, `{"owner":"`+me+`","spender":"`+someone+`","value":"`+maxWord+`","nonce":3,"deadline":"1790000000"}`))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (evm.Codec{}).Document(n, pub, chain.KindTypedData, doc); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
