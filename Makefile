@@ -59,12 +59,11 @@ demo: ## the whole system on this machine: one verified signature
 google-clients: $(GOOGLE)/node_modules/.package-lock.json ## fetch Google's clients for Node.js, for tests
 
 NODES := test/nodes
+ORACLES := test/oracle/js
 
 .PHONY: nodes
-nodes: $(NODES)/solana/node_modules/.package-lock.json $(NODES)/entrypoint/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
+nodes: $(NODES)/solana/node_modules/.package-lock.json $(NODES)/entrypoint/node_modules/.package-lock.json $(ORACLES)/node_modules/.package-lock.json ## real nodes take what is signed: go-ethereum, btcd, Solana's virtual machine
 	cd $(NODES) && go mod verify && go vet ./... && go test -count=1 -v ./...
-
-ORACLES := test/oracle/js
 
 .PHONY: oracles
 oracles: $(ORACLES)/node_modules/.package-lock.json ## fetch the JavaScript libraries that digests are compared with

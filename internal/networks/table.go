@@ -26,7 +26,7 @@ func verified(family string) []string {
 			"typed data, authorisations and user operations: digests and signatures of viem, ethers and go-ethereum (`internal/typeddata`, `test/vectors`)",
 			"calls and the calls within them, as viem and ethers encode them (`internal/chain/evm`, `internal/abi`)",
 			"go-ethereum's node in process: types 0 to 4 mined, a token moved, a permit redeemed, user operations handled by each entry point (`test/nodes`)",
-			"viem and ethers over 100,000 generated cases of five families (`test/oracle`, DIFFERENTIAL.md)",
+			"viem and ethers over 100,000 generated cases of six families (`test/oracle`, DIFFERENTIAL.md)",
 			"fuzzed: transactions, RLP, documents, typed data, calldata",
 		},
 		"solana": {

@@ -58,8 +58,8 @@ function typesOf(r, odd) {
   return [types, used[0]];
 }
 
-export function typedData(r) {
-  const odd = r.chance(50) ? 0 : r.pick([1, 3, 10]);
+/** A document; of odd percent of its parts something is wrong. */
+export function documentOf(r, odd) {
   const [types, primary] = typesOf(r, odd);
   let members = [['name', 'string'], ['version', 'string'], ['chainId', 'uint256'], ['verifyingContract', 'address'], ['salt', 'bytes32']].filter(() => r.chance(75));
   if (members.length === 0) members = [['name', 'string']];
@@ -71,6 +71,11 @@ export function typedData(r) {
   const whole = r.chance(odd) ? { ...types } : { EIP712Domain: members.map(([name, type]) => ({ name, type })), ...types };
   const doc = { types: whole, domain, primaryType: r.chance(odd) ? r.pick([...Object.keys(types), 'EIP712Domain', 'Nope']) : primary, message: value(r, primary, types, odd) };
   if (r.chance(odd)) doc.extra = 1;
+  return doc;
+}
+
+export function typedData(r) {
+  const doc = documentOf(r, r.chance(50) ? 0 : r.pick([1, 3, 10]));
   return {
     typed_data: doc,
     a: attempt(() => {
