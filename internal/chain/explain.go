@@ -190,6 +190,7 @@ func FlagText(flag string) string {
 		"lookup_tables":           "It takes accounts from on-chain tables, whose contents the transaction doesn't say.",
 		"nonce_authorize":         "Another may use or empty a nonce account.",
 		"other_fee_payer":         "The wallet doesn't pay the fee.",
+		"other_owner":             "It is about what another account has, and is worth something where that account takes the wallet's signature for its own.",
 		"other_signers":           "It takes others' signatures as well.",
 		"permit_witness":          "The spender's contract wants something besides, which only it understands.",
 		"recipient_data":          "The recipient's code is given bytes, and may act on them.",

@@ -19,6 +19,7 @@ const (
 	flagDelegateCall  = "delegatecall"            // another contract's code runs as the account
 	flagNoChainID     = "domain_without_chain_id" // it may be valid on every chain
 	flagNoContract    = "domain_without_contract" // for any contract
+	flagOtherOwner    = "other_owner"             // it is about what another account has
 	flagPermitWitness = "permit_witness"          // what the spender has to do besides, only the spender's contract knows
 	flagSafeRefund    = "safe_refund"             // the Safe pays for gas at a price of its own
 )
@@ -88,10 +89,10 @@ func (t *typed) known() bool {
 	switch t.doc.EncodedType {
 	case "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)": // EIP-2612
 		t.e.Nonce = t.integer("nonce")
-		t.approve(chain.Action{From: t.notOwn(t.text("owner")), Spender: t.text("spender"), Amount: t.integer("value"), Expiry: t.integer("deadline")})
+		t.approve(chain.Action{From: t.owner("owner"), Spender: t.text("spender"), Amount: t.integer("value"), Expiry: t.integer("deadline")})
 	case "Permit(address holder,address spender,uint256 nonce,uint256 expiry,bool allowed)": // Dai
 		t.e.Nonce = t.integer("nonce")
-		a := chain.Action{From: t.notOwn(t.text("holder")), Spender: t.text("spender"), Expiry: t.integer("expiry")}
+		a := chain.Action{From: t.owner("holder"), Spender: t.text("spender"), Expiry: t.integer("expiry")}
 		if a.Expiry == "0" {
 			a.Expiry = "" // never
 		}
@@ -104,10 +105,10 @@ func (t *typed) known() bool {
 	case "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)",
 		"ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)": // EIP-3009
 		t.e.Nonce = t.text("nonce")
-		t.add(chain.Action{Kind: chain.ActionTokenTransfer, From: t.notOwn(t.text("from")), To: t.text("to"), Amount: t.integer("value"), Expiry: t.integer("validBefore")})
+		t.add(chain.Action{Kind: chain.ActionTokenTransfer, From: t.owner("from"), To: t.text("to"), Amount: t.integer("value"), Expiry: t.integer("validBefore")})
 	case "CancelAuthorization(address authorizer,bytes32 nonce)":
 		t.e.Nonce = t.text("nonce")
-		t.add(chain.Action{Kind: chain.ActionRevoke, From: t.notOwn(t.text("authorizer"))})
+		t.add(chain.Action{Kind: chain.ActionRevoke, From: t.owner("authorizer")})
 	case "SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256 baseGas,uint256 gasPrice,address gasToken,address refundReceiver,uint256 nonce)":
 		return t.safe()
 	default:
@@ -150,10 +151,15 @@ func decimalOf(v jsontext.Value) string {
 	return s
 }
 
-func (t *typed) notOwn(address string) string {
+// owner is whose tokens a document is about. Of another than the wallet it is
+// worth something where that is a contract which takes the wallet's signature
+// for its own (ERC-1271).
+func (t *typed) owner(name string) string {
+	address := t.text(name)
 	if address == t.wallet {
 		return ""
 	}
+	t.flag(flagOtherOwner)
 	return address
 }
 
