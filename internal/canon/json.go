@@ -2,6 +2,7 @@ package canon
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -41,8 +42,13 @@ func DecodeJSONLoose(data []byte, v any) error {
 		json.MatchCaseInsensitiveNames(false),
 		jsontext.AllowDuplicateNames(false),
 		jsontext.AllowInvalidUTF8(false))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
+	var semantic *json.SemanticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		// The library's own text has the name several times, however long it is.
+		return fmt.Errorf("%w: unknown member %.100q", ErrFormat, string(semantic.JSONPointer))
 	}
-	return nil
+	return fmt.Errorf("%w: %.300s", ErrFormat, err.Error())
 }

@@ -3,6 +3,7 @@ package typeddata
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -62,3 +63,31 @@ func (r *reader) value() (jsontext.Value, error) {
 }
 
 func (r *reader) more() bool { return r.kind() != 0 }
+
+// skip reads a value with all that is in it, and returns where it begins. What
+// is deeper than a document can be, or has more members, isn't read: each
+// level and each name takes memory.
+func (r *reader) skip() (from int64, err error) {
+	if k := r.kind(); k != '{' && k != '[' {
+		v, err := r.d.ReadValue()
+		return r.d.InputOffset() - int64(len(v)), err
+	}
+	depth := r.d.StackDepth()
+	if _, err := r.d.ReadToken(); err != nil {
+		return 0, err
+	}
+	from = r.d.InputOffset() - 1
+	for r.d.StackDepth() > depth {
+		if _, err := r.d.ReadToken(); err != nil {
+			return 0, err
+		}
+		at := r.d.StackDepth()
+		if at > maxDepth+1 {
+			return 0, fmt.Errorf("it is over %d deep", maxDepth)
+		}
+		if kind, n := r.d.StackIndex(at); kind == '{' && n > 2*maxFields {
+			return 0, fmt.Errorf("an object has over %d members", maxFields)
+		}
+	}
+	return from, nil
+}

@@ -104,12 +104,11 @@ func readMembers(doc []byte) (*members, error) {
 		if err != nil {
 			return nil, wrong(err)
 		}
-		v, err := d.d.ReadValue()
+		from, err := d.skip()
 		if err != nil {
 			return nil, wrong(err)
 		}
-		end := int(d.d.InputOffset())
-		part := jsontext.Value(doc[end-len(v) : end])
+		part := jsontext.Value(doc[from:d.d.InputOffset()])
 		switch {
 		case name == "types":
 			m.types = part
@@ -117,7 +116,7 @@ func readMembers(doc []byte) (*members, error) {
 			m.domain = part
 		case name == "message":
 			m.message = part
-		case name == "primaryType" && v.Kind() == '"':
+		case name == "primaryType" && part.Kind() == '"':
 			text, err := jsontext.AppendUnquote(nil, part)
 			if err != nil {
 				return nil, wrong(err)

@@ -176,6 +176,20 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// numbered repeats a text that has its number in it.
+func numbered(n int, format, before, after string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(before)
+		if before = ","; strings.Contains(format, "%") {
+			fmt.Fprintf(&b, format, i)
+		} else {
+			b.WriteString(format)
+		}
+	}
+	return b.String() + after
+}
+
 // TestAllocations bounds what a document can make the reader allocate.
 func TestAllocations(t *testing.T) {
 	open := func(n int) string { return strings.Repeat("[", n) }
@@ -201,16 +215,19 @@ func TestAllocations(t *testing.T) {
 	}
 	for name, doc := range map[string]string{
 		"chained types": chained(16, 0, "n"), "long chained types": chained(16, 14, strings.Repeat("n", 105)), "too many of them": chained(63, 0, "n"),
-		"numbers":     with("uint8[]", "["+strings.Repeat("0,", 15000)+"0]"),
-		"two digits":  with("uint8[]", "["+strings.Repeat("77,", 10000)+"0]"),
-		"three":       with("uint8[]", "["+strings.Repeat("200,", 7000)+"0]"),
-		"minus":       with("int8[]", "["+strings.Repeat("-1,", 10000)+"0]"),
-		"quoted":      with("uint8[]", "["+strings.Repeat(`"9",`, 7000)+"0]"),
-		"hex":         with("bytes1[]", "["+strings.Repeat(`"0x00",`, 4000)+`"0x00"]`),
-		"empty lists": with("uint8[][]", "["+strings.Repeat("[],", 10000)+"[]]"),
-		"empty texts": with("string[]", "["+strings.Repeat(`"",`, 10000)+`""]`),
-		"deep":        with("uint8"+strings.Repeat("[]", 40), open(40)+shut(40)),
-		"deep JSON":   with("uint8[]", open(15000)+shut(15000)),
+		"numbers":            with("uint8[]", "["+strings.Repeat("0,", 15000)+"0]"),
+		"two digits":         with("uint8[]", "["+strings.Repeat("77,", 10000)+"0]"),
+		"three":              with("uint8[]", "["+strings.Repeat("200,", 7000)+"0]"),
+		"minus":              with("int8[]", "["+strings.Repeat("-1,", 10000)+"0]"),
+		"quoted":             with("uint8[]", "["+strings.Repeat(`"9",`, 7000)+"0]"),
+		"hex":                with("bytes1[]", "["+strings.Repeat(`"0x00",`, 4000)+`"0x00"]`),
+		"empty lists":        with("uint8[][]", "["+strings.Repeat("[],", 10000)+"[]]"),
+		"empty texts":        with("string[]", "["+strings.Repeat(`"",`, 10000)+`""]`),
+		"deep":               with("uint8"+strings.Repeat("[]", 40), open(40)+shut(40)),
+		"deep JSON":          with("uint8[]", open(15000)+shut(15000)),
+		"many unknown names": with("uint8", numbered(3900, `"%x":0`, "{", "}")), "many objects": with("uint8[]", numbered(10000, `{}`, "[", "]")), "many names twice": with("uint8", numbered(1800, `{"%x":0,"%[1]x":0}`, "[", "]")),
+		"many types of names": `{"types":{` + numbered(4000, `"%x":0`, "", "") + `}}`,
+		"deep objects":        `{"types":` + strings.Repeat(`{"a":`, 6000), "deep in a list": with("uint8[]", strings.Repeat(`[{"a":`, 5000)), "deep elsewhere": strings.Repeat(`{"a":`, 6000),
 		"open":        with("uint8[]", open(30000)),
 		"many types":  `{"types":{` + strings.Repeat(`"A":[],`, 4000) + `"B":[]},"primaryType":"A","domain":{},"message":{}}`,
 		"many names":  `{"types":{"A":[` + strings.Repeat(`{"name":"a","type":"A"},`, 1300) + `{}]},"primaryType":"A","domain":{},"message":{}}`,

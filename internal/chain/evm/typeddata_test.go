@@ -235,6 +235,34 @@ func largest() map[string]string {
 	}
 }
 
+// TestDocumentAllocations: documents of every kind that aren't one take memory
+// in proportion, what is said of them included.
+func TestDocumentAllocations(t *testing.T) {
+	long := strings.Repeat("a", 32000)
+	for name, doc := range map[string]string{
+		"a long name":          `{"` + long + `":1}`,
+		"a long name, odd":     `{"` + strings.Repeat("\u200b", 10600) + `":1}`,
+		"a long name, escaped": `{"` + strings.Repeat(`\n`, 16000) + `":1}`,
+		"a long name, twice":   `{"` + long[:15000] + `":1,"` + long[:15000] + `":1}`,
+		"a long name, inside":  `{"user_operation":{"` + long + `":1},"types":{"` + long + `":[]}}`,
+		"a long text":          `{"address":"` + long + `","primaryType":1}`,
+		"a long integer":       `{"chain_id":"` + strings.Repeat("1", 32000) + `","nonce":"1"}`,
+		"deep objects":         strings.Repeat(`{"user_operation":`, 1700),
+		"deep objects, types":  `{"types":` + strings.Repeat(`{"a":`, 6000),
+		"deep lists":           strings.Repeat(`[`, 32000),
+	} {
+		for _, kind := range (evm.Codec{}).Documents() {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := evm.Codec{}.Document(on(1), owner(t), kind, []byte(doc))
+			runtime.ReadMemStats(&after)
+			if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10); err == nil || took > most || len(err.Error()) > 1000 {
+				t.Errorf("%s of %s: %d bytes for %d, at most %d; %.80v", kind, name, took, len(doc), most, err)
+			}
+		}
+	}
+}
+
 // FuzzTypedData: what is taken is described, has one digest however its JSON
 // is laid out, and reading it takes memory in proportion.
 func FuzzTypedData(f *testing.F) {
