@@ -87,3 +87,14 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestBoundJSON(t *testing.T) {
+	for doc, good := range map[string]bool{
+		``: true, `1`: true, `{"a":[1,2,3,4],"b":{}}`: true, `{"a":{"b":1}}`: true, `[[1]]`: true, `[1,2,3,4]`: true, `{"a":1,"a":2}`: true,
+		`{"a":[{}]}`: false, `[[[`: false, `{"a":1,"b":2,"c":3`: false, `[{"a":1,"b":2,"c":3}]`: false,
+	} {
+		if err := canon.BoundJSON([]byte(doc), 2, 2); (err == nil) != good {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
+}

@@ -52,3 +52,22 @@ func DecodeJSONLoose(data []byte, v any) error {
 	}
 	return fmt.Errorf("%w: %.300s", ErrFormat, err.Error())
 }
+
+// BoundJSON refuses JSON that has objects and lists deeper within one another
+// than depth, or an object of more members: reading it takes memory for each
+// level and name. Whether it is JSON at all, the reader finds out.
+func BoundJSON(data []byte, depth, members int) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return nil
+		}
+		at := d.StackDepth()
+		if at > depth {
+			return fmt.Errorf("%w: over %d deep", ErrFormat, depth)
+		}
+		if kind, n := d.StackIndex(at); kind == '{' && n > 2*int64(members) {
+			return fmt.Errorf("%w: an object has over %d members", ErrFormat, members)
+		}
+	}
+}

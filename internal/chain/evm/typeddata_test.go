@@ -239,6 +239,10 @@ func largest() map[string]string {
 // in proportion, what is said of them included.
 func TestDocumentAllocations(t *testing.T) {
 	long := strings.Repeat("a", 32000)
+	var names strings.Builder
+	for i := range 3900 {
+		fmt.Fprintf(&names, `"%x":0,`, i)
+	}
 	for name, doc := range map[string]string{
 		"a long name":          `{"` + long + `":1}`,
 		"a long name, odd":     `{"` + strings.Repeat("\u200b", 10600) + `":1}`,
@@ -249,6 +253,7 @@ func TestDocumentAllocations(t *testing.T) {
 		"a long integer":       `{"chain_id":"` + strings.Repeat("1", 32000) + `","nonce":"1"}`,
 		"deep objects":         strings.Repeat(`{"user_operation":`, 1700),
 		"deep objects, types":  `{"types":` + strings.Repeat(`{"a":`, 6000),
+		"many names":           `{"user_operation":{` + names.String() + `"a":0}}`,
 		"deep lists":           strings.Repeat(`[`, 32000),
 	} {
 		for _, kind := range (evm.Codec{}).Documents() {
