@@ -9,18 +9,19 @@ import (
 	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/tee"
 )
 
-// decideAccepted is decide, and where the workload refuses what nobody can
-// explain, decide once more under a grant that names exactly that: the way an
+// decideAccepted is Decide, and where the workload refuses what nobody can
+// explain, Decide once more under a grant that names exactly that: the way an
 // owner has such a payload signed. accepted says that it took this.
-func (f *fixture) decideAccepted(t *testing.T, w wallet, n *chain.Network, p chain.Payload) (item teelink.Item, leaf *receipt.Leaf, accepted bool, err error) {
+func (f *fixture) decideAccepted(t *testing.T, w tee.Wallet, n *chain.Network, p chain.Payload) (item teelink.Item, leaf *receipt.Leaf, accepted bool, err error) {
 	t.Helper()
-	item, leaf, err = f.decide(t.Context(), w, n.Slug, p)
+	item, leaf, err = f.Decide(t.Context(), w, n.Slug, p)
 	if refusal(leaf, err) != policy.ReasonOpaque {
 		return item, leaf, false, err
 	}
-	prepared, err := p.Prepare(n, w.public)
+	prepared, err := p.Prepare(n, w.Public)
 	if err != nil {
 		return item, leaf, false, err
 	}
@@ -31,7 +32,7 @@ func (f *fixture) decideAccepted(t *testing.T, w wallet, n *chain.Network, p cha
 	if accept == nil {
 		return item, leaf, false, nil
 	}
-	item, leaf, err = f.accepting(t, accept).decide(t.Context(), w, n.Slug, p)
+	item, leaf, err = f.Accepting(t, accept).Decide(t.Context(), w, n.Slug, p)
 	return item, leaf, true, err
 }
 

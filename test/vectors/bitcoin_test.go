@@ -14,6 +14,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/test/tee"
 )
 
 // bitcoinEntry is what entries of the family have besides.
@@ -46,7 +47,7 @@ func (f *fixture) bitcoin(t *testing.T, y *tally, e *entry, name, slug string) {
 		f.report(t, y, e, name, err)
 		return
 	}
-	n, _ := f.networks.Lookup(slug)
+	n, _ := f.Networks.Lookup(slug)
 	switch {
 	case strings.HasPrefix(e.Kind, "psbt-"):
 		text := b.PSBT
@@ -72,18 +73,18 @@ func (f *fixture) bitcoin(t *testing.T, y *tally, e *entry, name, slug string) {
 	}
 }
 
-func (f *fixture) bitcoinWallet(t *testing.T, e *entry) (wallet, error) {
+func (f *fixture) bitcoinWallet(t *testing.T, e *entry) (tee.Wallet, error) {
 	private, err := unhex(e.Private)
 	if err != nil || len(private) != 32 {
 		private = slices.Repeat([]byte{7}, 32)
 	}
-	return f.wallet(t.Context(), keys.Secp256k1, private)
+	return f.Wallet(t.Context(), keys.Secp256k1, private)
 }
 
 // psbt has the workload sign a PSBT, and compares what is put together of it.
 // What has a Taproot signature is verified: its randomness wasn't published.
-func (f *fixture) psbt(t *testing.T, y *tally, e *entry, name string, n *chain.Network, w wallet, b *bitcoinEntry, text string) {
-	item, leaf, err := f.decide(t.Context(), w, n.Slug, chain.Payload{Transaction: &text})
+func (f *fixture) psbt(t *testing.T, y *tally, e *entry, name string, n *chain.Network, w tee.Wallet, b *bitcoinEntry, text string) {
+	item, leaf, err := f.Decide(t.Context(), w, n.Slug, chain.Payload{Transaction: &text})
 	code := refusal(leaf, err)
 	switch {
 	case code != "" && e.Expect == "reject":
@@ -93,7 +94,7 @@ func (f *fixture) psbt(t *testing.T, y *tally, e *entry, name string, n *chain.N
 		f.report(t, y, e, name, fmt.Errorf("signed or refused wrongly: %q, %v", code, err))
 		return
 	}
-	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.public)
+	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.Public)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
@@ -101,7 +102,7 @@ func (f *fixture) psbt(t *testing.T, y *tally, e *entry, name string, n *chain.N
 	signed, err := n.Assemble(p, string(item.Result))
 	switch {
 	case err != nil:
-	case leaf.PayloadDigest != sha256.Sum256(p.SignBytes) || !n.Verify(w.public, p, string(item.Result)):
+	case leaf.PayloadDigest != sha256.Sum256(p.SignBytes) || !n.Verify(w.Public, p, string(item.Result)):
 		err = errors.New("the signatures don't verify")
 	default:
 		err = b.compare(p, signed)
@@ -132,18 +133,18 @@ func (b *bitcoinEntry) compare(p *chain.Prepared, signed *chain.Signed) error {
 }
 
 // bitcoinMessage signs in the format that the kind and the address's type say.
-func (f *fixture) bitcoinMessage(t *testing.T, y *tally, e *entry, name string, n *chain.Network, w wallet, label string) {
+func (f *fixture) bitcoinMessage(t *testing.T, y *tally, e *entry, name string, n *chain.Network, w tee.Wallet, label string) {
 	m, err := message(e)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
 	}
-	kind := typeOf(n, w.public, e.Address, label)
+	kind := typeOf(n, w.Public, e.Address, label)
 	m.Format = strings.TrimSuffix(strings.TrimPrefix(e.Kind, "message-"), "-simple") + "-" + kind
 	p := chain.Payload{Message: m, Text: &m.Message}
-	item, leaf, err := f.decide(t.Context(), w, n.Slug, p)
+	item, leaf, err := f.Decide(t.Context(), w, n.Slug, p)
 	code := refusal(leaf, err)
-	prepared, err2 := p.Prepare(n, w.public)
+	prepared, err2 := p.Prepare(n, w.Public)
 	want := strings.TrimPrefix(textOf(e.Signature), "smp")
 	switch {
 	case e.Expect == "reject" && code != "":
@@ -154,7 +155,7 @@ func (f *fixture) bitcoinMessage(t *testing.T, y *tally, e *entry, name string, 
 		return
 	case code != "" || err != nil || err2 != nil || e.Expect == "reject":
 		err = fmt.Errorf("signed or refused wrongly: %q, %v, %v", code, err, err2)
-	case !n.Verify(w.public, prepared, string(item.Result)):
+	case !n.Verify(w.Public, prepared, string(item.Result)):
 		err = errors.New("the signature doesn't verify")
 	case kind != bitcoin.TypeP2TR && string(item.Result) != want:
 		err = fmt.Errorf("signature %s, want %s", item.Result, want)

@@ -76,8 +76,8 @@ func (f *fixture) signSolana(t *testing.T, e *entry, text, privateHex string) (s
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32)
 	}
-	n, _ := f.networks.Lookup("solana")
-	w, err := f.wallet(t.Context(), n.Curve, private)
+	n, _ := f.Networks.Lookup("solana")
+	w, err := f.Wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		return "", "", err
 	}
@@ -88,12 +88,12 @@ func (f *fixture) signSolana(t *testing.T, e *entry, text, privateHex string) (s
 	if e.Expect != "" {
 		return "", "", errors.New("signed, but must be refused")
 	}
-	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.public)
+	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.Public)
 	if err != nil {
 		return "", "", err
 	}
 	want, err := unhex(e.SignBytes)
-	if err != nil || !bytes.Equal(p.SignBytes, want) || leaf.PayloadDigest != sha256.Sum256(want) || !n.Verify(w.public, p, string(item.Result)) {
+	if err != nil || !bytes.Equal(p.SignBytes, want) || leaf.PayloadDigest != sha256.Sum256(want) || !n.Verify(w.Public, p, string(item.Result)) {
 		return "", "", fmt.Errorf("signed other bytes than published: %v", err)
 	}
 	raw, err := n.Codec.DecodeSignature(string(item.Result))

@@ -10,6 +10,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/test/tee"
 )
 
 // transaction has the workload sign an entry's transaction on its network.
@@ -27,8 +28,8 @@ func (f *fixture) transaction(t *testing.T, y *tally, e *entry, name, slug strin
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32)
 	}
-	n, _ := f.networks.Lookup(slug)
-	w, err := f.wallet(t.Context(), n.Curve, private)
+	n, _ := f.Networks.Lookup(slug)
+	w, err := f.Wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
@@ -65,8 +66,8 @@ func textOf(raw flexible) string {
 
 // signed requires the published transaction, put together from what the
 // workload released.
-func (f *fixture) signed(n *chain.Network, w wallet, e *entry, text, signature string, payload [32]byte) error {
-	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.public)
+func (f *fixture) signed(n *chain.Network, w tee.Wallet, e *entry, text, signature string, payload [32]byte) error {
+	p, err := (&chain.Payload{Transaction: &text}).Prepare(n, w.Public)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (f *fixture) signed(n *chain.Network, w wallet, e *entry, text, signature s
 		return fmt.Errorf("signed %s, want %s", s.Text, textOf(e.SignedTx))
 	case payload != sha256.Sum256(hash):
 		return errors.New("signed another digest than published")
-	case !keys.Verify(n.Curve, w.public, hash, raw):
+	case !keys.Verify(n.Curve, w.Public, hash, raw):
 		return errors.New("the signature doesn't verify")
 	}
 	return nil

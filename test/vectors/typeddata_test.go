@@ -53,7 +53,7 @@ func (f *fixture) document(t *testing.T, y *tally, e *entry, name, slug string, 
 	if slug == "" {
 		slug = "ethereum"
 	}
-	n, ok := f.networks.Lookup(slug)
+	n, ok := f.Networks.Lookup(slug)
 	if !ok {
 		y.left[name+": network isn't registered"]++
 		return
@@ -62,7 +62,7 @@ func (f *fixture) document(t *testing.T, y *tally, e *entry, name, slug string, 
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32) // entries to refuse may have no key
 	}
-	w, err := f.wallet(t.Context(), n.Curve, private)
+	w, err := f.Wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
@@ -86,7 +86,7 @@ func (f *fixture) document(t *testing.T, y *tally, e *entry, name, slug string, 
 // chainOf is the network that the document names; of one that names none, the
 // entry's.
 func (f *fixture) chainOf(d *typeddata.Document, slug string) string {
-	for _, n := range f.networks.List() {
+	for _, n := range f.Networks.List() {
 		if n.ChainID != 0 && d.Domain.ChainID == strconv.FormatUint(n.ChainID, 10) {
 			return n.Slug
 		}

@@ -40,7 +40,7 @@ func (f *fixture) userOperation(t *testing.T, y *tally, e *entry, name, slug str
 
 // operation is document with what operations have for a result.
 func (f *fixture) operation(t *testing.T, y *tally, e *entry, name, slug, published string, doc []byte) {
-	n, ok := f.networks.Lookup(slug)
+	n, ok := f.Networks.Lookup(slug)
 	if !ok {
 		y.left[name+": network isn't registered"]++
 		return
@@ -49,7 +49,7 @@ func (f *fixture) operation(t *testing.T, y *tally, e *entry, name, slug, publis
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32)
 	}
-	w, err := f.wallet(t.Context(), n.Curve, private)
+	w, err := f.Wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
@@ -121,7 +121,7 @@ func (f *fixture) chainIDOf(e *entry, slug string) string {
 	if err != nil {
 		return slug
 	}
-	for _, n := range f.networks.List() {
+	for _, n := range f.Networks.List() {
 		if n.ChainID == id {
 			return n.Slug
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/tee"
 )
 
 // entry is the union of the published shapes; what isn't needed is ignored.
@@ -117,7 +118,7 @@ func files(t *testing.T) []string {
 }
 
 func TestPublishedVectors(t *testing.T) {
-	f := newFixture(t, configured(t)...)
+	f := &fixture{tee.New(t, configured(t)...)}
 	y := &tally{ran: map[string]int{}, left: map[string]int{}, refused: map[string]int{}}
 	for _, name := range files(t) {
 		data, err := os.ReadFile(name)
@@ -201,14 +202,14 @@ func slugOf(f *fixture, e *entry) (string, bool) {
 	}
 	if id, ok := strings.CutPrefix(name, "evm:"); ok {
 		n, err := strconv.ParseUint(id, 10, 64)
-		for _, network := range f.networks.List() {
+		for _, network := range f.Networks.List() {
 			if err == nil && network.ChainID == n {
 				return network.Slug, true
 			}
 		}
 		return "", false
 	}
-	_, ok := f.networks.Lookup(name)
+	_, ok := f.Networks.Lookup(name)
 	return name, ok
 }
 
@@ -261,7 +262,7 @@ func (f *fixture) report(t *testing.T, y *tally, e *entry, name string, err erro
 func unhex(s string) ([]byte, error) { return hex.DecodeString(strings.TrimPrefix(s, "0x")) }
 
 func (f *fixture) address(slug string, e *entry) error {
-	n, _ := f.networks.Lookup(slug)
+	n, _ := f.Networks.Lookup(slug)
 	private, err := unhex(e.Private)
 	if err != nil || len(private) != 32 {
 		return fmt.Errorf("private key: %v", err)
@@ -359,17 +360,17 @@ func content(m *chain.Message, raw []byte) error {
 }
 
 func (f *fixture) message(t *testing.T, y *tally, e *entry, name, slug string, m chain.Message) {
-	n, _ := f.networks.Lookup(slug)
+	n, _ := f.Networks.Lookup(slug)
 	private, err := unhex(e.Private)
 	if err != nil || len(private) != 32 {
 		private = bytes.Repeat([]byte{7}, 32) // entries to refuse may have no key
 	}
-	w, err := f.wallet(t.Context(), n.Curve, private)
+	w, err := f.Wallet(t.Context(), n.Curve, private)
 	if err != nil {
 		f.report(t, y, e, name, err)
 		return
 	}
-	item, leaf, err := f.decide(t.Context(), w, slug, chain.Payload{Message: m, Text: &m.Message})
+	item, leaf, err := f.Decide(t.Context(), w, slug, chain.Payload{Message: m, Text: &m.Message})
 	code := refusal(leaf, err)
 	switch {
 	case e.Expect == "reject":
@@ -404,7 +405,7 @@ func refusal(leaf *receipt.Leaf, err error) string {
 }
 
 // compare requires the published signature and the published sign bytes.
-func (f *fixture) compare(_ context.Context, n *chain.Network, _ wallet, e *entry, item teelink.Item, leaf *receipt.Leaf) error {
+func (f *fixture) compare(_ context.Context, n *chain.Network, _ tee.Wallet, e *entry, item teelink.Item, leaf *receipt.Leaf) error {
 	raw, err := n.Codec.DecodeSignature(string(item.Result))
 	if err != nil {
 		return err
