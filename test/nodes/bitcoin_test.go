@@ -19,7 +19,6 @@ import (
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
-	"github.com/sigilkeys/sigil/internal/networks"
 )
 
 // regtest is btcd's chain: it checks each block as it would on the network.
@@ -143,16 +142,8 @@ func parse(t *testing.T, text string) *wire.MsgTx {
 // TestBitcoin: outputs of each type that a wallet's key has are spent, one by
 // one and together, in blocks that btcd takes; one that was altered it refuses.
 func TestBitcoin(t *testing.T) {
-	registry, err := networks.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, ok := registry.Lookup("bitcoin-regtest")
-	if !ok {
-		t.Fatal("no regtest")
-	}
-	w, c := newWallet(t, n), newRegtest(t)
-	codec := n.Codec.(bitcoin.Codec)
+	w, c := newWallet(t, "bitcoin-regtest"), newRegtest(t)
+	codec := w.n.Codec.(bitcoin.Codec)
 	addresses, err := codec.AddressTypes(w.pub)
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,6 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
-	"github.com/sigilkeys/sigil/internal/networks"
 	"github.com/sigilkeys/sigil/internal/policy"
 )
 
@@ -43,15 +42,9 @@ type devChain struct {
 
 func newDevChain(t *testing.T) *devChain {
 	t.Helper()
-	registry, err := networks.New(evm.Configured{Slug: "dev", Name: "Development chain", ChainID: 1337, Testnet: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, ok := registry.Lookup("dev")
-	if !ok {
-		t.Fatal("the configured network isn't there")
-	}
-	d := &devChain{t: t, w: newWallet(t, n), signer: types.LatestSignerForChainID(big.NewInt(1337))}
+	w := newWallet(t, "dev", evm.Configured{Slug: "dev", Name: "Development chain", ChainID: 1337, Testnet: true})
+	d := &devChain{t: t, w: w, signer: types.LatestSignerForChainID(big.NewInt(1337))}
+	var err error
 	if d.other, err = crypto.GenerateKey(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-
-	"github.com/sigilkeys/sigil/internal/networks"
 )
 
 // vm is the virtual machine in solana/vm.mjs.
@@ -49,15 +47,7 @@ func (v *vm) try(signed string, last bool) vmLine {
 // TestSolana: transactions of both formats, a memo, tokens and a durable nonce
 // run on Solana's virtual machine; what was altered doesn't.
 func TestSolana(t *testing.T) {
-	registry, err := networks.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, ok := registry.Lookup("solana")
-	if !ok {
-		t.Fatal("no Solana")
-	}
-	w := newWallet(t, n)
+	w := newWallet(t, "solana")
 	cmd := exec.CommandContext(t.Context(), "node", "vm.mjs")
 	cmd.Dir, cmd.Stderr = "solana", os.Stderr
 	stdin, err := cmd.StdinPipe()

@@ -2,29 +2,45 @@ package nodes
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"testing"
 
-	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/receipt"
+	"github.com/sigilkeys/sigil/test/tee"
 )
 
-// wallet is a key as the workload has it, and the policy of who may use it.
+// wallet is one that a workload holds, and the policy of who may use it.
 type wallet struct {
 	t      *testing.T
+	tee    *tee.Workload
+	in     tee.Wallet
 	n      *chain.Network
-	priv   [32]byte
 	pub    []byte
 	accept []policy.Acceptance
 }
 
-func newWallet(t *testing.T, n *chain.Network) *wallet {
+// newWallet starts a workload that knows the configured networks as well, and
+// gives it a new key for one of its networks.
+func newWallet(t *testing.T, slug string, configured ...evm.Configured) *wallet {
 	t.Helper()
-	w := &wallet{t: t, n: n, pub: make([]byte, n.Curve.PublicKeySize())}
-	if err := keys.Generate(n.Curve, rand.Reader, &w.priv, w.pub); err != nil {
+	w := &wallet{t: t, tee: tee.New(t, configured...)}
+	var ok bool
+	if w.n, ok = w.tee.Networks.Lookup(slug); !ok {
+		t.Fatalf("%s isn't there", slug)
+	}
+	var private [32]byte
+	if err := keys.Generate(w.n.Curve, rand.Reader, &private, make([]byte, w.n.Curve.PublicKeySize())); err != nil {
 		t.Fatal(err)
 	}
+	var err error
+	if w.in, err = w.tee.Wallet(t.Context(), w.n.Curve, private[:]); err != nil {
+		t.Fatal(err)
+	}
+	w.pub = w.in.Public
 	return w
 }
 
@@ -37,41 +53,24 @@ func (w *wallet) address() string {
 	return a
 }
 
-// sign does what the workload does with a payload: it decodes it, has the
-// policy decide, signs, verifies, and writes the signature; and what the
-// control plane does: put it into the transaction.
+// sign has the workload sign, and does what the control plane does with the
+// signature: it puts it into the transaction.
 func (w *wallet) sign(p *chain.Payload) (signature string, signed *chain.Signed) {
 	w.t.Helper()
+	item, leaf, err := w.tee.Accepting(w.t, w.accept).Decide(w.t.Context(), w.in, w.n.Slug, *p)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if leaf.Decision != receipt.Allow {
+		w.t.Fatalf("%s: %s", leaf.Reason, item.Explanation)
+	}
+	signature = string(item.Result)
 	prepared, err := p.Prepare(w.n, w.pub)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := prepared.Request(w.n)
-	if r.Wallet, err = canon.NewUUID(rand.Reader); err != nil {
-		w.t.Fatal(err)
-	}
-	any := []string{policy.Any}
-	rules := &policy.Policy{Wallets: any, Networks: any, Accept: w.accept,
-		Methods: []string{policy.MethodSignMessage, policy.MethodSignTransaction, policy.MethodSignTypedData, policy.MethodSignAuthorization, policy.MethodSignUserOperation}}
-	if err := rules.Check(); err != nil {
-		w.t.Fatal(err)
-	}
-	if d := policy.Evaluate(rules, r); d.Outcome != policy.Allow {
-		w.t.Fatalf("%s: %s", d.Reason, d.Explanation)
-	}
-	var raw []byte
-	for _, part := range prepared.Signatures() {
-		sig := make([]byte, part.Scheme.SignatureSize(w.n.Curve))
-		if err := keys.SignScheme(w.n.Curve, part.Scheme, &w.priv, w.pub, part.Bytes, sig, rand.Reader); err != nil {
-			w.t.Fatal(err)
-		}
-		raw = append(raw, sig...)
-	}
-	if signature, err = w.n.EncodeSignature(prepared, raw); err != nil {
-		w.t.Fatal(err)
-	}
-	if !w.n.Verify(w.pub, prepared, signature) {
-		w.t.Fatal("the signature doesn't verify")
+	if leaf.PayloadDigest != sha256.Sum256(prepared.SignBytes) || !w.n.Verify(w.pub, prepared, signature) {
+		w.t.Fatal("the workload signed something else")
 	}
 	if signed, err = w.n.Assemble(prepared, signature); err != nil {
 		w.t.Fatal(err)
