@@ -17,6 +17,7 @@ func verified(family string) []string {
 			"BIP-143, 174, 340, 341, 370, 371, 86, 137 and 322: the documents' own vectors (`internal/chain/bitcoin`, `internal/keys`)",
 			"published transactions, signed again (`internal/chain/bitcoin`, `test/vectors`)",
 			"btcd's chain: spends of each address type in blocks that it takes (`test/nodes`)",
+			"bitcoinjs-lib and @scure/btc-signer over 100,000 generated PSBTs (`test/oracle`, DIFFERENTIAL.md)",
 			"what a host can change in a PSBT, each with its canary (`internal/chain/bitcoin`)",
 			"fuzzed: PSBTs, transactions, addresses, messages",
 		},
@@ -33,6 +34,7 @@ func verified(family string) []string {
 			"published transactions and messages, signed again through the workload (`test/vectors`)",
 			"Solana's virtual machine: transfers, tokens, a memo and a durable nonce run (`test/nodes`)",
 			"instructions as the programs' own libraries encode them (`internal/chain/solana/testdata`)",
+			"@solana/web3.js and @solana/kit over 100,000 generated transactions (`test/oracle`, DIFFERENTIAL.md)",
 			"fuzzed: transactions, messages, off-chain messages",
 		},
 	}[family]

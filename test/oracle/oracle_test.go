@@ -23,6 +23,7 @@ import (
 
 // oneCase is a payload, and what two libraries make of it; "" is a refusal.
 type oneCase struct {
+	Chain         string         `json:"chain"` // "" is Ethereum
 	Transaction   string         `json:"transaction"`
 	MessageHex    *string        `json:"message_hex"`
 	TypedData     jsontext.Value `json:"typed_data"`
@@ -31,11 +32,14 @@ type oneCase struct {
 	ChainID       uint64         `json:"chain_id"` // of a user operation, which names none
 	A             string         `json:"a"`
 	B             string         `json:"b"`
+	WhyA          string         `json:"why_a"` // it refuses, where it says so
+	WhyB          string         `json:"why_b"`
 }
 
 // UnmarshalJSON keeps documents byte for byte.
 func (c *oneCase) UnmarshalJSON(b []byte) error {
 	type plain struct {
+		Chain         string          `json:"chain"`
 		Transaction   string          `json:"transaction"`
 		MessageHex    *string         `json:"message_hex"`
 		TypedData     json.RawMessage `json:"typed_data"`
@@ -45,13 +49,15 @@ func (c *oneCase) UnmarshalJSON(b []byte) error {
 		ChainID       uint64          `json:"chain_id"`
 		A             string          `json:"a"`
 		B             string          `json:"b"`
+		WhyA          string          `json:"why_a"`
+		WhyB          string          `json:"why_b"`
 	}
 	var p plain
 	err := json.Unmarshal(b, &p)
 	if p.TypedDataText != "" { // which needn't be JSON
 		p.TypedData = json.RawMessage(p.TypedDataText)
 	}
-	*c = oneCase{p.Transaction, p.MessageHex, jsontext.Value(p.TypedData), jsontext.Value(p.Authorization), jsontext.Value(p.UserOperation), p.ChainID, p.A, p.B}
+	*c = oneCase{p.Chain, p.Transaction, p.MessageHex, jsontext.Value(p.TypedData), jsontext.Value(p.Authorization), jsontext.Value(p.UserOperation), p.ChainID, p.A, p.B, p.WhyA, p.WhyB}
 	return err
 }
 
@@ -109,6 +115,17 @@ func beyond(p *chain.Prepared) bool {
 	return err == nil && n > 1<<53-1
 }
 
+// reasons are those of the case's family.
+func (c *oneCase) reasons() map[string]string {
+	switch c.Chain {
+	case "solana":
+		return solanaReasons()
+	case "bitcoin":
+		return bitcoinReasons()
+	}
+	return reasons()
+}
+
 func number(t *testing.T, name string, otherwise int) int {
 	t.Helper()
 	if s := os.Getenv(name); s != "" {
@@ -122,7 +139,10 @@ func number(t *testing.T, name string, otherwise int) int {
 }
 
 // sigil returns what Sigil would sign, or why it wouldn't.
-func (c *oneCase) sigil() (*chain.Prepared, error) {
+func (c *oneCase) sigil(registry *chain.Registry) (*chain.Prepared, error) {
+	if c.Chain != "" {
+		return c.on(registry)
+	}
 	n := &chain.Network{Slug: "any", Name: "any", Family: evm.Family, Curve: keys.Secp256k1, ChainID: max(1, c.ChainID), Codec: evm.Codec{}}
 	pub, err := hex.DecodeString("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
 	if err != nil {
@@ -160,13 +180,13 @@ func (c *oneCase) verdict(ours string, large bool, err error) string {
 	case err == nil && large && (c.A == "" || c.A == ours) && (c.B == "" || c.B == ours):
 		return "beyond a library's limits"
 	case err == nil:
-		return ""
+		return c.limit(ours)
 	case c.A == "" && c.B == "":
 		return "all refuse"
 	case c.A != c.B:
 		return "libraries disagree, refused"
 	}
-	for words, name := range reasons() {
+	for words, name := range c.reasons() {
 		if strings.Contains(err.Error(), words) {
 			return "both take, refused: " + name
 		}
@@ -174,28 +194,47 @@ func (c *oneCase) verdict(ours string, large bool, err error) string {
 	return ""
 }
 
+// alter changes a digest's last digit.
+func alter(digest string) string {
+	last := strings.IndexByte("0123456789abcdef", digest[len(digest)-1])
+	return digest[:len(digest)-1] + string("123456789abcdef0"[last])
+}
+
+// TestDifferentialCanary: a run in which one of Sigil's digests is wrong fails.
+func TestDifferentialCanary(t *testing.T) {
+	for _, family := range []string{"evm-message", "solana-transaction", "bitcoin-psbt"} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$/^"+family+"$")
+		cmd.Env = append(os.Environ(), "SIGIL_TEST_ALTER=1", "SIGIL_TEST_CASES=20")
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "nothing explains it") {
+			t.Errorf("%s: %v, %s", family, err, out)
+		}
+	}
+}
+
 func TestDifferential(t *testing.T) {
 	seed, count := number(t, "SIGIL_TEST_SEED", 1), number(t, "SIGIL_TEST_CASES", 2000)
+	registry := newRegistry(t)
 	t.Logf("seed %d, %d cases of each family", seed, count)
-	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-typed-data-mutated", "evm-authorization", "evm-user-operation"} {
+	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-typed-data-mutated", "evm-authorization", "evm-user-operation", "solana-transaction", "bitcoin-psbt"} {
 		t.Run(family, func(t *testing.T) {
-			verdicts, canary := map[string]int{}, 0
+			verdicts, canary, wrong := map[string]int{}, 0, os.Getenv("SIGIL_TEST_ALTER") != ""
 			each(t, family, seed, count, func(c *oneCase, line string) {
-				p, err := c.sigil()
+				p, err := c.sigil(registry)
 				ours, large := "", false
 				if err == nil {
 					ours, large = "0x"+hex.EncodeToString(p.SignBytes), beyond(p)
+					if wrong {
+						ours, wrong = alter(ours), false
+					}
 				}
 				v := c.verdict(ours, large, err)
 				verdicts[v]++
 				if v == "" && verdicts[v] <= 5 {
-					t.Errorf("nothing explains it: Sigil %s %v, the libraries %q and %q, of %.1500s", ours, err, c.A, c.B, line)
+					t.Errorf("nothing explains it: Sigil %s %v, the libraries %q and %q, (%s; %s) of %.1500s", ours, err, c.A, c.B, c.WhyA, c.WhyB, line)
 				}
-				// The canary: a digest with one bit off is found every time.
-				if err == nil && v == "equal" {
-					if off := ours[:len(ours)-1] + string("123456789abcdef0"[strings.IndexByte("0123456789abcdef", ours[len(ours)-1])]); c.verdict(off, large, nil) == "" {
-						canary++
-					}
+				// The canary: a digest that is another is found every time.
+				if err == nil && v == "equal" && c.verdict(alter(ours), large, nil) == "" {
+					canary++
 				}
 			})
 			for _, v := range slices.Sorted(maps.Keys(verdicts)) {
