@@ -72,7 +72,7 @@ oracles: $(ORACLES)/node_modules/.package-lock.json ## fetch the JavaScript libr
 SIGIL_TEST_SEED ?= 1
 
 .PHONY: differential
-differential: oracles ## 100,000 cases of each family against viem and ethers
+differential: oracles ## 100,000 cases of each family against two libraries
 	@{ SIGIL_TEST_SEED=$(SIGIL_TEST_SEED) SIGIL_TEST_CASES=$${SIGIL_TEST_CASES:-100000} go test -count=1 -timeout=2h -v ./test/oracle 2>&1; echo "exit status $$?"; } | grep -v '^=== RUN' >docs/differential-last.txt; cat docs/differential-last.txt
 	@grep -q '^exit status 0' docs/differential-last.txt
 
@@ -88,6 +88,7 @@ lint: ## format, vet (Linux and macOS), staticcheck, dead code
 	GOOS=darwin GOARCH=arm64 go vet ./...
 	go vet -tags=failover,history ./test/failover ./test/fleet
 	$(TEE_ENV) go vet ./cmd/sigil-tee/... ./internal/secret/... ./internal/workload/...
+	cd $(NODES) && go mod verify >/dev/null && go vet ./...
 	$(TOOL) staticcheck ./...
 	@out=$$($(TOOL) deadcode -test ./...) && test -z "$$out" || { echo "unreachable:"; echo "$$out"; exit 1; }
 	@echo "lint: clean"
