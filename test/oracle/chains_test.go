@@ -65,6 +65,7 @@ func bitcoinReasons() map[string]string {
 		"an output from before segwit":         "segwit-fields",
 		"a redeem script from before segwit":   "segwit-fields",
 		"transactions have version 1":          "transaction-version",
+		"may still be changed":                 "still-modifiable",
 		"the fee of":                           "fee-cap",
 		"the outputs have":                     "amounts",
 		"the inputs have more":                 "amounts",

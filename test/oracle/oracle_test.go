@@ -202,7 +202,7 @@ func alter(digest string) string {
 
 // TestDifferentialCanary: a run in which one of Sigil's digests is wrong fails.
 func TestDifferentialCanary(t *testing.T) {
-	for _, family := range []string{"evm-message", "solana-transaction", "bitcoin-psbt"} {
+	for _, family := range []string{"evm-message", "solana-transaction", "bitcoin-psbt", "bitcoin-psbt-2"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDifferential$/^"+family+"$")
 		cmd.Env = append(os.Environ(), "SIGIL_TEST_ALTER=1", "SIGIL_TEST_CASES=20")
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "nothing explains it") {
@@ -215,7 +215,7 @@ func TestDifferential(t *testing.T) {
 	seed, count := number(t, "SIGIL_TEST_SEED", 1), number(t, "SIGIL_TEST_CASES", 2000)
 	registry := newRegistry(t)
 	t.Logf("seed %d, %d cases of each family", seed, count)
-	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-typed-data-mutated", "evm-authorization", "evm-user-operation", "solana-transaction", "bitcoin-psbt"} {
+	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-typed-data-mutated", "evm-authorization", "evm-user-operation", "solana-transaction", "bitcoin-psbt", "bitcoin-psbt-2"} {
 		t.Run(family, func(t *testing.T) {
 			verdicts, canary, wrong := map[string]int{}, 0, os.Getenv("SIGIL_TEST_ALTER") != ""
 			each(t, family, seed, count, func(c *oneCase, line string) {
