@@ -115,7 +115,29 @@ func (d *devChain) mined(text string) *types.Receipt {
 	if from, err := types.Sender(d.signer, tx); err != nil || from != d.me() || tx.Hash().Hex() != s.ID {
 		d.t.Fatalf("sender %v, hash %s, want %s: %v", from, tx.Hash(), s.ID, err)
 	}
+	d.refused(tx)
 	return d.send(raw)
+}
+
+// refused is the canary: the node doesn't take what was changed after it was
+// signed, which then isn't the wallet's.
+func (d *devChain) refused(tx *types.Transaction) {
+	d.t.Helper()
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	raw[bytes.Index(raw, tx.To().Bytes())+common.AddressLength-1] ^= 1
+	altered := new(types.Transaction)
+	if err := altered.UnmarshalBinary(raw); err != nil {
+		d.t.Fatal(err)
+	}
+	if from, err := types.Sender(d.signer, altered); err == nil && from == d.me() {
+		d.t.Errorf("type %d: what was altered is the wallet's", tx.Type())
+	}
+	if err := d.client.SendTransaction(d.t.Context(), altered); err == nil {
+		d.t.Errorf("type %d: the node takes what was altered", tx.Type())
+	}
 }
 
 var (
@@ -124,7 +146,7 @@ var (
 	target = common.HexToAddress("0x00000000000000000000000000000000000000bb")
 )
 
-// TestEthereumTypes: one transaction of each type is mined.
+// TestEthereumTypes: one transaction of each type is mined, and refused altered.
 func TestEthereumTypes(t *testing.T) {
 	d := newDevChain(t)
 	id := uint64(1337)
@@ -159,7 +181,9 @@ func (d *devChain) blob(nonce uint64) {
 	if err := tx.UnmarshalBinary(unhex(d.t, s.Text)); err != nil {
 		d.t.Fatal(err)
 	}
-	raw, err := tx.WithBlobTxSidecar(sidecar).MarshalBinary()
+	tx = tx.WithBlobTxSidecar(sidecar)
+	d.refused(tx)
+	raw, err := tx.MarshalBinary()
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -188,26 +212,6 @@ func TestSetCode(t *testing.T) {
 	got, err := d.client.CodeAt(d.t.Context(), d.me(), nil)
 	if err != nil || !bytes.Equal(got, types.AddressToDelegation(code)) {
 		d.t.Errorf("the account has the code %x, %v", got, err)
-	}
-}
-
-// TestEthereumAltered is the canary: what is changed after it was signed isn't
-// the wallet's.
-func TestEthereumAltered(t *testing.T) {
-	d := newDevChain(t)
-	s := d.w.transaction(unsigned(t, 2, uint64(1337), uint64(0), gwei, price, uint64(21000), target, big.NewInt(1), []byte{}, types.AccessList{}))
-	raw := unhex(t, s.Text)
-	at := bytes.Index(raw, target[:])
-	raw[at+19] ^= 1
-	tx := new(types.Transaction)
-	if err := tx.UnmarshalBinary(raw); err != nil {
-		t.Fatal(err)
-	}
-	if from, err := types.Sender(d.signer, tx); err == nil && from == d.me() {
-		t.Error("the altered transaction is the wallet's")
-	}
-	if err := d.client.SendTransaction(t.Context(), tx); err == nil {
-		t.Error("the node takes the altered transaction")
 	}
 }
 
