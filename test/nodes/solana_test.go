@@ -44,8 +44,8 @@ func (v *vm) try(signed string, last bool) vmLine {
 	return v.read()
 }
 
-// TestSolana: transactions of both formats, a memo, tokens and a durable nonce
-// run on Solana's virtual machine; what was altered doesn't.
+// TestSolana: transactions of both formats, a memo, tokens, a durable nonce
+// and another fee payer run on Solana's virtual machine; what was altered doesn't.
 func TestSolana(t *testing.T) {
 	w := newWallet(t, "solana")
 	cmd := exec.CommandContext(t.Context(), "node", "vm.mjs")
@@ -65,7 +65,7 @@ func TestSolana(t *testing.T) {
 	if err := v.in.Encode(map[string]string{"address": w.address()}); err != nil {
 		t.Fatal(err)
 	}
-	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000"}
+	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000"}
 	for _, want := range moved {
 		l := v.read()
 		if l.Unsigned == "" {

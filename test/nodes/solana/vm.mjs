@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { LiteSVM, FailedTransactionMetadata } from 'litesvm';
 import {
   AccountRole, address, appendTransactionMessageInstructions, compileTransaction, createTransactionMessage, generateKeyPairSigner, getBase64Encoder, getBase64Decoder, getTransactionDecoder,
-  getTransactionEncoder, lamports, pipe, setTransactionMessageFeePayer, setTransactionMessageFeePayerSigner, setTransactionMessageLifetimeUsingBlockhash, setTransactionMessageLifetimeUsingDurableNonce, signTransactionMessageWithSigners,
+  getTransactionEncoder, lamports, partiallySignTransaction, pipe, setTransactionMessageFeePayer, setTransactionMessageFeePayerSigner, setTransactionMessageLifetimeUsingBlockhash, setTransactionMessageLifetimeUsingDurableNonce, signTransactionMessageWithSigners,
 } from '@solana/kit';
 import { getCreateAccountInstruction, getInitializeNonceAccountInstruction, getNonceDecoder, getNonceSize, getTransferSolInstruction, SYSTEM_PROGRAM_ADDRESS } from '@solana-program/system';
 import {
@@ -39,11 +39,12 @@ async function byPayer(instructions) {
   if (failed) throw new Error(failed);
 }
 
-async function ask(name, version, instructions, balance, nonce) {
+async function ask(name, version, instructions, balance, { nonce, feePayer } = {}) {
   svm.expireBlockhash();
-  const m = pipe(createTransactionMessage({ version }), (x) => setTransactionMessageFeePayer(wallet, x),
+  const m = pipe(createTransactionMessage({ version }), (x) => setTransactionMessageFeePayer(feePayer?.address ?? wallet, x),
     (x) => (nonce ? setTransactionMessageLifetimeUsingDurableNonce(nonce, x) : setTransactionMessageLifetimeUsingBlockhash(lifetime(), x)), (x) => appendTransactionMessageInstructions(instructions, x));
-  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(compileTransaction(m))) });
+  const tx = await partiallySignTransaction(feePayer ? [feePayer.keyPair] : [], compileTransaction(m));
+  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(tx)) });
   const before = balance();
   for (;;) { // an altered one first: the canary
     const { signed, last } = await read();
@@ -79,6 +80,7 @@ await byPayer([
   getInitializeNonceAccountInstruction({ nonceAccount: nonceAccount.address, nonceAuthority: wallet }),
 ]);
 const nonce = getNonceDecoder().decode(svm.getAccount(nonceAccount.address).data).blockhash;
-await ask('transfer by a durable nonce', 0, [transfer(sol)], solOf(to), { nonce, nonceAccountAddress: nonceAccount.address, nonceAuthorityAddress: wallet });
+await ask('transfer by a durable nonce', 0, [transfer(sol)], solOf(to), { nonce: { nonce, nonceAccountAddress: nonceAccount.address, nonceAuthorityAddress: wallet } });
+await ask('transfer whose fee another pays, who signed before', 0, [transfer(sol)], solOf(to), { feePayer: payer });
 say({ done: true });
 process.exit(0);
