@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/sigilkeys/sigil/internal/policy"
 )
 
 // vm is the virtual machine in solana/vm.mjs.
@@ -22,6 +24,8 @@ type vmLine struct {
 	Failed   string `json:"failed"`
 	Moved    string `json:"moved"`
 	Done     bool   `json:"done"`
+	// Tables are lookup tables that the owner's policy is to list.
+	Tables map[string][]string `json:"tables"`
 }
 
 func (v *vm) read() (l vmLine) {
@@ -44,8 +48,9 @@ func (v *vm) try(signed string, last bool) vmLine {
 	return v.read()
 }
 
-// TestSolana: transactions of both formats, a memo, tokens, a durable nonce
-// and another fee payer run on Solana's virtual machine; what was altered doesn't.
+// TestSolana: transactions of both formats, a memo, tokens, a durable nonce,
+// another fee payer and a lookup table that the owner's policy lists run on
+// Solana's virtual machine; what was altered doesn't.
 func TestSolana(t *testing.T) {
 	w := newWallet(t, "solana")
 	cmd := exec.CommandContext(t.Context(), "node", "vm.mjs")
@@ -65,11 +70,15 @@ func TestSolana(t *testing.T) {
 	if err := v.in.Encode(map[string]string{"address": w.address()}); err != nil {
 		t.Fatal(err)
 	}
-	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000"}
+	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000", "1000000000"}
 	for _, want := range moved {
 		l := v.read()
 		if l.Unsigned == "" {
 			t.Fatalf("%+v", l)
+		}
+		w.accept = nil
+		for table, accounts := range l.Tables {
+			w.accept = append(w.accept, policy.Acceptance{Kind: policy.AcceptTable, Network: "solana", Contract: table, Accounts: accounts})
 		}
 		signed := w.transaction(l.Unsigned).Text
 		raw, err := base64.StdEncoding.DecodeString(signed)

@@ -4,7 +4,7 @@
 import { createInterface } from 'node:readline';
 import { LiteSVM, FailedTransactionMetadata } from 'litesvm';
 import {
-  AccountRole, address, appendTransactionMessageInstructions, compileTransaction, createTransactionMessage, generateKeyPairSigner, getBase64Encoder, getBase64Decoder, getTransactionDecoder,
+  AccountRole, address, appendTransactionMessageInstructions, compileTransaction, compressTransactionMessageUsingAddressLookupTables, createTransactionMessage, generateKeyPairSigner, getAddressEncoder, getBase64Encoder, getBase64Decoder, getTransactionDecoder,
   getTransactionEncoder, lamports, partiallySignTransaction, pipe, setTransactionMessageFeePayer, setTransactionMessageFeePayerSigner, setTransactionMessageLifetimeUsingBlockhash, setTransactionMessageLifetimeUsingDurableNonce, signTransactionMessageWithSigners,
 } from '@solana/kit';
 import { getCreateAccountInstruction, getInitializeNonceAccountInstruction, getNonceDecoder, getNonceSize, getTransferSolInstruction, SYSTEM_PROGRAM_ADDRESS } from '@solana-program/system';
@@ -39,12 +39,13 @@ async function byPayer(instructions) {
   if (failed) throw new Error(failed);
 }
 
-async function ask(name, version, instructions, balance, { nonce, feePayer } = {}) {
+async function ask(name, version, instructions, balance, { nonce, feePayer, table } = {}) {
   svm.expireBlockhash();
   const m = pipe(createTransactionMessage({ version }), (x) => setTransactionMessageFeePayer(feePayer?.address ?? wallet, x),
-    (x) => (nonce ? setTransactionMessageLifetimeUsingDurableNonce(nonce, x) : setTransactionMessageLifetimeUsingBlockhash(lifetime(), x)), (x) => appendTransactionMessageInstructions(instructions, x));
+    (x) => (nonce ? setTransactionMessageLifetimeUsingDurableNonce(nonce, x) : setTransactionMessageLifetimeUsingBlockhash(lifetime(), x)), (x) => appendTransactionMessageInstructions(instructions, x),
+    (x) => (table ? compressTransactionMessageUsingAddressLookupTables(x, table) : x));
   const tx = await partiallySignTransaction(feePayer ? [feePayer.keyPair] : [], compileTransaction(m));
-  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(tx)) });
+  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(tx)), tables: table ?? {} });
   const before = balance();
   for (;;) { // an altered one first: the canary
     const { signed, last } = await read();
@@ -82,5 +83,14 @@ await byPayer([
 const nonce = getNonceDecoder().decode(svm.getAccount(nonceAccount.address).data).blockhash;
 await ask('transfer by a durable nonce', 0, [transfer(sol)], solOf(to), { nonce: { nonce, nonceAccountAddress: nonceAccount.address, nonceAuthorityAddress: wallet } });
 await ask('transfer whose fee another pays, who signed before', 0, [transfer(sol)], solOf(to), { feePayer: payer });
+
+// A lookup table: its head of 56 bytes says that it lives and nobody may change it.
+const table = (await generateKeyPairSigner()).address, head = Buffer.alloc(56);
+head.writeUInt32LE(1, 0);
+head.writeBigUInt64LE(2n ** 64n - 1n, 4);
+const data = new Uint8Array(Buffer.concat([head, ...[mint.address, to].map((a) => Buffer.from(getAddressEncoder().encode(a)))]));
+svm.setAccount({ address: table, data, executable: false, lamports: lamports(sol), programAddress: address('AddressLookupTab1e1111111111111111111111111'), space: BigInt(data.length) });
+svm.warpToSlot(100n);
+await ask('transfer to an account of a lookup table', 0, [transfer(sol)], solOf(to), { table: { [table]: [mint.address, to] } });
 say({ done: true });
 process.exit(0);
