@@ -217,6 +217,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("seed %d, %d cases of each family", seed, count)
 	for _, family := range []string{"evm-transaction", "evm-message", "evm-typed-data", "evm-typed-data-mutated", "evm-authorization", "evm-user-operation", "solana-transaction", "bitcoin-psbt", "bitcoin-psbt-2"} {
 		t.Run(family, func(t *testing.T) {
+			t.Parallel()
 			verdicts, canary, wrong := map[string]int{}, 0, os.Getenv("SIGIL_TEST_ALTER") != ""
 			each(t, family, seed, count, func(c *oneCase, line string) {
 				p, err := c.sigil(registry)
@@ -238,10 +239,10 @@ func TestDifferential(t *testing.T) {
 				}
 			})
 			for _, v := range slices.Sorted(maps.Keys(verdicts)) {
-				t.Logf("%7d  %s", verdicts[v], v)
+				t.Logf("%-19s %6d  %s", family, verdicts[v], v)
 			}
 			if verdicts["equal"] < count/4 || canary != verdicts["equal"] {
-				t.Errorf("%d equal, of which the canary finds %d", verdicts["equal"], canary)
+				t.Errorf("%s: %d equal, of which the canary finds %d", family, verdicts["equal"], canary)
 			}
 		})
 	}
