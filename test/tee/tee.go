@@ -53,7 +53,7 @@ type Wallet struct {
 func New(t testing.TB, configured ...evm.Configured) *Workload {
 	t.Helper()
 	f := &Workload{wallets: map[string]Wallet{}}
-	digest := stack.MadeUpDigest("vectors")
+	digest := stack.MadeUpDigest("tee")
 	cloud := stack.NewCloud(t, digest)
 	var err error
 	if f.Networks, err = networks.New(configured...); err != nil {
@@ -75,7 +75,7 @@ func New(t testing.TB, configured ...evm.Configured) *Workload {
 	if err != nil {
 		t.Fatal(err)
 	}
-	genesis := sign(t, admin, authority.TypeGenesis, authority.Genesis{Format: authority.FormatGenesis, OrganizationID: org, Name: "vectors", Created: time.Now().Unix(), Version: 1,
+	genesis := sign(t, admin, authority.TypeGenesis, authority.Genesis{Format: authority.FormatGenesis, OrganizationID: org, Name: "tee", Created: time.Now().Unix(), Version: 1,
 		Admins: []authority.Admin{{Name: "a", PublicKey: hex.EncodeToString(admin[32:])}}, Quorum: 1, Freshness: authority.Freshness{Mode: authority.FreshnessUnwitnessed},
 		TEEs: []authority.TEE{{Kind: authority.KindConfidentialSpace, Issuer: info.IssuerURL, PKIRoot: info.PKIRootSHA256, Hardware: info.Hardware, ProjectID: info.ProjectID,
 			ServiceAccount: info.ServiceAccount, ImageDigests: []string{digest}, TEEKEK: info.TEEKey, ProviderKEK: info.ProviderKey}}})
@@ -99,7 +99,7 @@ func (f *Workload) Accepting(t testing.TB, accept []policy.Acceptance) *Workload
 	p, pub := stack.AllowAll(), f.token.PublicKey()
 	p.Accept = accept
 	grant := sign(t, f.admin, authority.TypeGrant, authority.Grant{Format: authority.FormatGrant, OrganizationID: f.genesis.OrganizationID, Genesis: hex.EncodeToString(f.genesis.Digest[:]),
-		StateKey: hex.EncodeToString(f.state[32:]), GrantID: f.genesis.OrganizationID, Name: "vectors", Credential: hex.EncodeToString(pub[:]), NotBefore: 0, Expires: time.Now().Unix() + 3600, Policy: p})
+		StateKey: hex.EncodeToString(f.state[32:]), GrantID: f.genesis.OrganizationID, Name: "tee", Credential: hex.EncodeToString(pub[:]), NotBefore: 0, Expires: time.Now().Unix() + 3600, Policy: p})
 	g := *f
 	var err error
 	if g.grant, err = authority.VerifyGrant(grant, f.genesis); err != nil {
@@ -134,7 +134,7 @@ func (f *Workload) Wallet(ctx context.Context, c keys.Curve, private []byte) (Wa
 	if err := keys.Public(c, &priv, pub); err != nil {
 		return Wallet{}, err
 	}
-	cert := &receipt.WalletCertificate{Organization: f.genesis.OrganizationID, Genesis: f.genesis.Digest, StateKey: [32]byte(f.state[32:]), Wallet: id, Release: "sha256:vectors", Created: 1,
+	cert := &receipt.WalletCertificate{Organization: f.genesis.OrganizationID, Genesis: f.genesis.Digest, StateKey: [32]byte(f.state[32:]), Wallet: id, Release: "sha256:tee", Created: 1,
 		Keys: []receipt.CertifiedKey{{Curve: c, Kind: receipt.KeyKindKey, PublicKey: pub}}}
 	signed, err := cert.Sign(func(record, sig []byte) error { copy(sig, ed25519.Sign(f.state, record)); return nil })
 	if err != nil {
