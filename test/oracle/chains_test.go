@@ -113,17 +113,22 @@ func limits() map[string]string {
 	return map[string]string{
 		"Taproot metadata without P2TR":     "others-taproot-fields",
 		"Taproot commitment does not match": "others-taproot-fields",
+		"Cannot find square root":           "no-points",
 		"bad point: is not on curve":        "no-points",
 	}
 }
 
-// limit names why one library refuses what Sigil and the other take; "" is a
-// disagreement that nothing explains.
+// limit names why one library refuses what Sigil and the other take, or both
+// for want of Taproot's internal key, which Sigil has; "" is a disagreement that
+// nothing explains.
 func (c *oneCase) limit(ours string) string {
 	refused, why := c.A, c.WhyA
-	if c.A == ours {
+	switch {
+	case c.A == "" && c.B == "" && strings.HasPrefix(c.WhyA, "Can not sign for input") && c.WhyB == "No taproot scripts signed":
+		return "both refuse, taken: no-internal-key"
+	case c.A == ours:
 		refused, why = c.B, c.WhyB
-	} else if c.B != ours {
+	case c.B != ours:
 		return ""
 	}
 	for words, name := range limits() {

@@ -186,9 +186,10 @@ func (c *oneCase) verdict(ours string, large bool, err error) string {
 	case c.A != c.B:
 		return "libraries disagree, refused"
 	}
-	for words, name := range c.reasons() {
+	named := c.reasons()
+	for _, words := range slices.Sorted(maps.Keys(named)) { // of two that fit, always the same
 		if strings.Contains(err.Error(), words) {
-			return "both take, refused: " + name
+			return "both take, refused: " + named[words]
 		}
 	}
 	return ""

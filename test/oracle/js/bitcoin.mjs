@@ -6,6 +6,7 @@ import { schnorr, secp256k1 } from '@noble/curves/secp256k1.js';
 import { ripemd160 } from '@noble/hashes/legacy.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { Transaction as Scure } from '@scure/btc-signer';
+import { RawPSBTV2 } from '@scure/btc-signer/psbt.js';
 import { initEccLib, Psbt, Transaction } from 'bitcoinjs-lib';
 import { attempt } from './random.mjs';
 
@@ -218,5 +219,8 @@ export function bitcoin(r) {
  */
 export function bitcoin2(r) {
   const odd = r.chance(50) ? 0 : r.pick([1, 3, 10]), t = payment(r, odd), raw = version2(r, odd, t);
-  return result(raw, told(() => (Number.isNaN(t.lock) ? refuse('no lock time') : byBitcoinJS(version0(t)))), told((b) => byScure(b, false), raw));
+  return result(raw, told(() => (Number.isNaN(t.lock) ? refuse('no lock time') : byBitcoinJS(version0(t)))), told((b) => {
+    RawPSBTV2.decode(b); // for its error: the other names that of version 0
+    return byScure(b, false);
+  }, raw));
 }
