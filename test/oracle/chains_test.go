@@ -107,14 +107,19 @@ func bitcoinReasons() map[string]string {
 	}
 }
 
+// noInternalKey is the name of what both libraries may refuse and Sigil takes.
+const noInternalKey = "no-internal-key"
+
 // limits are the words of a library's refusals of what Sigil and the other
 // library take, each with its name in docs/DIFFERENTIAL.md.
 func limits() map[string]string {
 	return map[string]string{
-		"Taproot metadata without P2TR":     "others-taproot-fields",
-		"Taproot commitment does not match": "others-taproot-fields",
-		"Cannot find square root":           "no-points",
-		"bad point: is not on curve":        "no-points",
+		"no internal key":                    noInternalKey,
+		"Taproot metadata without P2TR":      "others-taproot-fields",
+		"Taproot commitment does not match":  "others-taproot-fields",
+		"bad point: is not on curve":         "no-points",
+		"Cannot find square root":            "no-points",
+		"Reader(): readBytes: Unexpected en": "newer-fields",
 	}
 }
 
@@ -122,19 +127,27 @@ func limits() map[string]string {
 // for want of Taproot's internal key, which Sigil has; "" is a disagreement that
 // nothing explains.
 func (c *oneCase) limit(ours string) string {
-	refused, why := c.A, c.WhyA
-	switch {
-	case c.A == "" && c.B == "" && strings.HasPrefix(c.WhyA, "Can not sign for input") && c.WhyB == "No taproot scripts signed":
-		return "both refuse, taken: no-internal-key"
-	case c.A == ours:
-		refused, why = c.B, c.WhyB
-	case c.B != ours:
-		return ""
-	}
-	for words, name := range limits() {
-		if refused == "" && strings.Contains(why, words) {
-			return "a library refuses, taken: " + name
+	var names []string
+	for _, l := range [][2]string{{c.A, c.WhyA}, {c.B, c.WhyB}} {
+		if l[0] == ours {
+			continue
 		}
+		name := ""
+		for words, n := range limits() {
+			if l[0] == "" && strings.Contains(l[1], words) {
+				name = n
+			}
+		}
+		if name == "" {
+			return ""
+		}
+		names = append(names, name)
+	}
+	switch {
+	case slices.Contains(names, noInternalKey):
+		return "a library refuses, taken: " + noInternalKey
+	case len(names) == 1:
+		return "a library refuses, taken: " + names[0]
 	}
 	return ""
 }

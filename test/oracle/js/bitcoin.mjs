@@ -169,6 +169,7 @@ function byBitcoinJS(raw) {
     const prev = in_.witnessUtxo ?? Transaction.fromBuffer(in_.nonWitnessUtxo ?? refuse('no output')).outs[p.txInputs[i].index] ?? refuse('no output'), script = Buffer.from(prev.script);
     if (!own.has(script.toString('hex'))) return;
     const capture = (d) => { digests.push(Buffer.from(d)); return new Uint8Array(64).fill(1); };
+    if (isTaproot(script) && !in_.tapInternalKey) refuse('no internal key');
     if (isTaproot(script)) p.signInput(i, { publicKey: cat('02', tweaked), signSchnorr: capture }, [0, 1]);
     else p.signInput(i, { publicKey: pub, sign: capture }, [1]);
   });
@@ -186,6 +187,7 @@ function byScure(raw, again = true) {
   for (let i = 0; i < t.inputsLength; i++) {
     const in_ = t.getInput(i), prev = in_.witnessUtxo ?? in_.nonWitnessUtxo?.outputs[in_.index] ?? refuse('no output'), script = Buffer.from(prev.script);
     if (!own.has(script.toString('hex'))) continue;
+    if (isTaproot(script) && !in_.tapInternalKey) refuse('no internal key');
     try {
       t.signIdx(key, i, isTaproot(script) ? [0, 1] : [1]);
     } catch (e) {
