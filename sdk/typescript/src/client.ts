@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { base64, equal, hex, isUUID, sha256, unbase64 } from './canon.js';
+import { equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
-import { family, messageBytes, networkSlugs, type Authorization, type Document, type Message, type Prepared } from './networks.js';
+import { openIntent, type Intent } from './intent.js';
+import { family, networkSlugs, type Prepared } from './networks.js';
+import { methodOf, payloadOf, prepare, type Order, type SignAuthorizationOptions, type SignOptions, type SignTransactionOptions, type SignTypedDataOptions, type SignUserOperationOptions } from './payload.js';
 import { zero32, type WalletCertificate } from './receipt.js';
-import type { TypedData } from './typeddata.js';
 import { parseToken, type Token } from './token.js';
 import { Transport, type TransportOptions } from './transport.js';
 import { checkLeaf, evidenceOf, object, openCredential, openReceipt, openWallet, string, type Expected, type OpenedReceipt, type Root } from './trust.js';
@@ -16,50 +17,6 @@ export interface SigilS2SOptions extends TransportOptions {
   /** sk_live_… made by `sigil key create`. It is never sent. */
   readonly secretKey: string;
 }
-
-/** Options of sign. */
-export interface SignOptions {
-  readonly walletId: string;
-  readonly network: string;
-  /** Text, or bytes. */
-  readonly message: string | Uint8Array;
-  /** Solana: solana-offchain-v0, solana-offchain-v1, solana-offchain-v0-legacy. */
-  readonly messageFormat?: string;
-  readonly applicationDomain?: string;
-  readonly requiredSignatories?: readonly string[];
-  readonly contentFormat?: 'ascii' | 'utf8' | 'utf8-long';
-  /** Makes several calls one operation: later ones get the first one's answer. */
-  readonly idempotencyKey?: string;
-}
-
-/** Options of signTransaction. */
-export interface SignTransactionOptions {
-  readonly walletId: string;
-  readonly network: string;
-  /** Complete and unsigned, as the chain's libraries serialise it: on EVM 0x and
-   * hex, as `serializeTransaction` of viem or `unsignedSerialized` of ethers; on
-   * Solana base64, where others may have signed. */
-  readonly transaction: string;
-  readonly idempotencyKey?: string;
-}
-
-/** Options of signTypedData: a document of EIP-712. */
-export interface SignTypedDataOptions {
-  readonly walletId: string;
-  readonly network: string;
-  readonly typedData: TypedData;
-  readonly idempotencyKey?: string;
-}
-
-/** Options of signAuthorization: of EIP-7702, for one chain. */
-export interface SignAuthorizationOptions {
-  readonly walletId: string;
-  readonly network: string;
-  readonly authorization: Authorization;
-  readonly idempotencyKey?: string;
-}
-
-type Order = SignOptions | SignTransactionOptions | SignTypedDataOptions | SignAuthorizationOptions;
 
 /** What was proved about an answer. */
 export interface Verified {
@@ -74,7 +31,7 @@ export interface Verified {
 }
 
 export interface SignResult {
-  /** EVM: 0x, r, s, v; Solana: base58. */
+  /** EVM: 0x, r, s, v; Solana: base58; Bitcoin: base64. */
   readonly signature: string;
   readonly address: string;
   readonly publicKey: string;
@@ -83,21 +40,25 @@ export interface SignResult {
 }
 
 export interface SignDocumentResult extends SignResult {
-  /** What the TEE decoded the document to, as its receipt names it by digest. */
-  readonly intent: Readonly<Record<string, unknown>>;
+  /** What the TEE decoded the document to: the receipt names it by digest. */
+  readonly intent: Intent;
 }
 
-export interface SignTransactionResult extends SignResult {
-  /** With the signature in it, put together here: to be sent to a node. */
+export interface SignTransactionResult extends SignDocumentResult {
+  /** With the signature in it, put together here: to be sent to a node. On
+   * Bitcoin the PSBT while others' signatures are missing. */
   readonly signedTransaction: string;
-  /** Left out of a Solana transaction whose first signature is another's and missing. */
+  /** Left out of a Solana transaction whose first signature is another's and
+   * missing, and of a Bitcoin transaction that isn't complete. */
   readonly transactionHash?: string;
+  /** Bitcoin: the PSBT with the wallet's signatures, base64. */
+  readonly signedPsbt?: string;
 }
 
 /** What became of one item of a batch: exactly one is set. `error` is what
  * `sign` would have thrown. */
 export interface SignOutcome {
-  readonly result?: SignResult | SignTransactionResult;
+  readonly result?: SignResult | SignDocumentResult | SignTransactionResult;
   readonly error?: Error;
 }
 
@@ -193,6 +154,13 @@ export class SigilS2S {
     return (await this.#signOne(options)) as SignDocumentResult;
   }
 
+  /** Signs a user operation of ERC-4337, whose hash is made here and in the TEE,
+   * and verifies the answer whole. The key needs the method signUserOperation. */
+  async signUserOperation(options: SignUserOperationOptions): Promise<SignDocumentResult> {
+    if (typeof options.userOperation !== 'object') throw new SigilConfigError('invalid_argument', 'userOperation must be an object');
+    return (await this.#signOne(options)) as SignDocumentResult;
+  }
+
   async #signOne(options: Order): Promise<SignResult> {
     const root = await this.#trusted();
     const plan = await this.#plan(root, options);
@@ -201,8 +169,8 @@ export class SigilS2S {
     return this.#accept(root, plan, expected, await this.#send(root, request, expected));
   }
 
-  /** Signs up to 100 messages and transactions by one request. Each is decided, and each answer
-   * verified, for itself; outcomes are in the order of the items. It throws only
+  /** Signs up to 100 messages, transactions and documents by one request. Each is decided, and each
+   * answer verified, for itself; outcomes are in the order of the items. It throws only
    * where there is no answer about any of them. */
   async signBatch(items: readonly Order[], options: { idempotencyKey?: string } = {}): Promise<SignOutcome[]> {
     if (items.length < 1 || items.length > 100) throw new SigilConfigError('invalid_argument', 'a batch has 1 to 100 items');
@@ -245,21 +213,19 @@ export class SigilS2S {
     const { publicKey, prepared } = plan, { network, wallet } = expected, f = family(network);
     const data = object(reply, 'reply');
     const signature = string(data, 'signature');
-    if (!f.verify(publicKey, prepared.signBytes, signature)) throw broken('signature_mismatch', "the signature doesn't sign what was asked for under the wallet's certified key");
+    if (!(prepared.verify ? prepared.verify(publicKey, signature) : f.verify(publicKey, prepared.signBytes, signature))) throw broken('signature_mismatch', "the signature doesn't sign what was asked for under the wallet's certified key");
     const address = f.address(publicKey), signed = prepared.assemble?.(signature);
-    for (const [field, want] of Object.entries({ wallet_id: wallet, network, address, public_key: hex(publicKey), signed_transaction: signed?.text, transaction_hash: signed?.id })) {
+    for (const [field, want] of Object.entries({ wallet_id: wallet, network, address, public_key: hex(publicKey), signed_transaction: signed?.text, transaction_hash: signed?.id, signed_psbt: signed?.psbt })) {
       if (data[field] !== want) throw broken('response_mismatch', `the reply names another ${field}`, field);
     }
     const opened = await this.#receipt(root, data['receipt']);
-    const { intent, intentDigest } = intentOf(prepared, network, data, expected.intentDigest);
-    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, intentDigest, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
+    const own = prepared.intentDigest, decoded = own === undefined ? openIntent(prepared, network, data) : undefined;
+    const { replayed } = checkLeaf(root, this.#token, opened.leaf, { ...expected, intentDigest: own ?? decoded!.digest, decision: 1, outputDigest: sha256(signature) }, this.#t.now());
     const result: SignResult = { signature, address, publicKey: hex(publicKey), receiptId: opened.leaf.id, verified: summary(root, opened, replayed) };
-    if (intent !== undefined) {
-      const document: SignDocumentResult = { ...result, intent };
-      return document;
-    }
-    if (signed === undefined) return result;
-    const whole: SignTransactionResult = { ...result, signedTransaction: signed.text, ...(signed.id === undefined ? {} : { transactionHash: signed.id }) };
+    if (decoded === undefined) return result;
+    const document: SignDocumentResult = { ...result, intent: decoded.intent };
+    if (signed === undefined) return document;
+    const whole: SignTransactionResult = { ...document, signedTransaction: signed.text, ...(signed.id === undefined ? {} : { transactionHash: signed.id }), ...(signed.psbt === undefined ? {} : { signedPsbt: signed.psbt }) };
     return whole;
   }
 
@@ -378,7 +344,7 @@ export class SigilS2S {
     if (l.reason !== e.code) throw broken('receipt_mismatch', 'the receipt gives another reason than the reply', 'reason');
     // What the workload refuses to decode, its receipt names by the body.
     const decoded = undecoded.has(l.reason) ? { payloadDigest: sha256(body), intentDigest: zero32 } : {};
-    // The intent of a document that was refused comes with no answer.
+    // A denial comes with no intent: of all but messages it isn't known here.
     checkLeaf(root, this.#token, l, { intentDigest: l.intentDigest, ...expected, ...decoded, wallet: expected.wallet ?? l.wallet, decision: 2, outputDigest: zero32 }, this.#t.now());
     return new SigilPolicyError(e, receiptView(opened));
   }
@@ -448,59 +414,4 @@ function summary(root: Root, r: OpenedReceipt, replayed: boolean): Verified {
 function requireUUID(v: string, name: string): string {
   if (!isUUID(v)) throw new SigilConfigError('invalid_argument', `${name} must be a lower-case UUID`);
   return v;
-}
-
-type Payload = Message | Document | { readonly transaction: string };
-
-/** The payload as it goes into the request body. */
-function payloadOf(o: Order): Payload {
-  const kinds = ['message', 'transaction', 'typedData', 'authorization'].filter((k) => k in o);
-  if (kinds.length > 1 || (kinds[0] !== 'message' && ('messageFormat' in o || 'applicationDomain' in o || 'requiredSignatories' in o || 'contentFormat' in o))) {
-    throw new SigilConfigError('invalid_argument', 'a transaction or document excludes a message and what belongs to one');
-  }
-  if ('transaction' in o) return { transaction: o.transaction };
-  if ('typedData' in o) return { typed_data: o.typedData };
-  return 'authorization' in o ? { authorization: o.authorization } : messageOf(o);
-}
-
-function methodOf(p: Payload): string {
-  if ('transaction' in p) return 'signTransaction';
-  if ('typed_data' in p) return 'signTypedData';
-  return 'authorization' in p ? 'signAuthorization' : 'signMessage';
-}
-
-function prepare(network: string, publicKey: Uint8Array, payload: Payload): Prepared {
-  const f = family(network);
-  if ('transaction' in payload) {
-    if (!f.transaction) throw new SigilConfigError('unsupported_payload', `transactions aren't signed on ${network} yet`);
-    return f.transaction(network, payload.transaction, publicKey);
-  }
-  if ('typed_data' in payload || 'authorization' in payload) {
-    if (!f.document) throw new SigilConfigError('unsupported_payload', `documents aren't signed on ${network}`);
-    return f.document(network, payload);
-  }
-  return f.prepare(network, publicKey, payload, messageBytes(payload));
-}
-
-/** The intent of a document, which the reply has, and its digest, which must
- * be the receipt's; of what is decoded here, the digest that was computed. */
-function intentOf(p: Prepared, network: string, reply: Record<string, unknown>, own: Uint8Array | undefined): { intent?: Record<string, unknown>; intentDigest: Uint8Array } {
-  if (!p.document) return { intentDigest: own! };
-  const intent = object(reply['intent'], 'intent'), { kind, preimage } = p.document;
-  for (const [field, want] of Object.entries({ kind, network, length: preimage.length, sha256: hex(sha256(preimage)) })) {
-    if (intent[field] !== want) throw broken('response_mismatch', `the intent is of another ${field}`, 'intent');
-  }
-  return { intent, intentDigest: sha256(JSON.stringify(intent)) };
-}
-
-function messageOf(o: SignOptions): Message {
-  if (typeof o.message !== 'string' && !(o.message instanceof Uint8Array)) throw new SigilConfigError('invalid_argument', 'message must be text or a Uint8Array');
-  if (typeof o.message === 'string' && !o.message.isWellFormed()) throw new SigilConfigError('invalid_encoding', 'the message has lone surrogates');
-  return {
-    ...(typeof o.message === 'string' ? { message: o.message } : { message: base64(o.message), message_encoding: 'base64' as const }),
-    ...(o.messageFormat === undefined ? {} : { message_format: o.messageFormat }),
-    ...(o.applicationDomain === undefined ? {} : { application_domain: o.applicationDomain }),
-    ...(o.requiredSignatories === undefined ? {} : { required_signatories: o.requiredSignatories }),
-    ...(o.contentFormat === undefined ? {} : { content_format: o.contentFormat }),
-  };
 }

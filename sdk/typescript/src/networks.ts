@@ -2,10 +2,13 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
 import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
-import { authorization, prepareTransaction, type PreparedTransaction, type SignedTransaction } from './evm.js';
+import { alike, chainId, chains } from './chains.js';
+import { authorization, prepareTransaction, verifyEVM, type AuthorizationBody } from './evm.js';
+import { type IntentKind } from './intent.js';
+import { uncompressed, verifyEd25519 } from './keys.js';
 import { prepareSolana } from './solana.js';
-import { preimage, type TypedData } from './typeddata.js';
-import { uncompressed, verifyEd25519, verifySecp256k1 } from './keys.js';
+import { checksum, preimage, type TypedData } from './typeddata.js';
+import { prepareUserOperation, type UserOperationBody } from './useroperation.js';
 
 export type Curve = 'secp256k1' | 'ed25519';
 
@@ -19,35 +22,36 @@ export interface Message {
   readonly content_format?: string;
 }
 
-/** What a message means to a network, computed here: the service's word
- * isn't needed for any of it. */
+/** What a payload means to a network, computed here: the service's word isn't
+ * needed for any of it. */
 export interface Prepared {
   readonly signBytes: Uint8Array;
-  /** Undefined of what isn't decoded here: the reply has the intent, which must
-   * be of this preimage. */
+  /** Of a message, whose intent is made here. */
   readonly intentDigest?: Uint8Array;
-  readonly document?: { readonly kind: string; readonly preimage: Uint8Array };
-}
-
-/** A document as it goes into the request body. */
-export type Document = { readonly typed_data: TypedData } | { readonly authorization: Authorization };
-
-/** An authorisation of EIP-7702. */
-export interface Authorization {
-  readonly chain_id: number | string;
-  readonly address: string;
-  readonly nonce: number | string;
-}
-
-/** What is put together after the signature: nothing, of a message. */
-export interface Prepared {
+  /** Of all else: the reply has the intent, which must be of this preimage. */
+  readonly decoded?: { readonly kind: IntentKind; readonly preimage: Uint8Array };
+  /** Where signatures have another text than the network's usual one. */
+  verify?(publicKey: Uint8Array, signature: string): boolean;
+  /** Puts a signature that verifies into a transaction. */
   assemble?(signature: string): SignedTransaction;
 }
 
+/** A transaction with the wallet's signature in it. */
+export interface SignedTransaction {
+  readonly text: string;
+  /** Left out where it hangs on a signature that is still missing. */
+  readonly id?: string;
+  /** Bitcoin: base64. */
+  readonly psbt?: string;
+}
+
+/** A document as it goes into the request body. */
+export type Document = { readonly typed_data: TypedData } | { readonly authorization: AuthorizationBody } | { readonly user_operation: UserOperationBody };
+
 interface Family {
   readonly curve: Curve;
-  /** Decodes an unsigned transaction; undefined where none are signed yet. */
-  transaction?(network: string, raw: string, publicKey: Uint8Array): PreparedTransaction;
+  /** Reads an unsigned transaction. */
+  transaction(network: string, raw: string, publicKey: Uint8Array): Prepared;
   /** Makes what is signed of a document; undefined where none are signed. */
   document?(network: string, d: Document): Prepared;
   address(publicKey: Uint8Array): string;
@@ -62,125 +66,19 @@ function intent(network: string, format: string, message: Uint8Array): Uint8Arra
 const evm: Family = {
   curve: 'secp256k1',
   document(network, d) {
-    const [kind, bytes] = 'typed_data' in d ? ['typed_data', preimage(d.typed_data, network, chainOf(network).id)] as const
-      : ['authorization', authorization(d.authorization, network, chainOf(network).id)] as const;
-    return { signBytes: keccak_256(bytes), document: { kind, preimage: bytes } };
+    if ('user_operation' in d) return prepareUserOperation(chainId(network), d.user_operation);
+    const [kind, bytes] = 'typed_data' in d ? ['typed_data', preimage(d.typed_data, network, chainId(network))] as const
+      : ['authorization', authorization(d.authorization, network, chainId(network))] as const;
+    return { signBytes: keccak_256(bytes), decoded: { kind, preimage: bytes } };
   },
-  transaction: (network, raw, publicKey) => prepareTransaction(network, chainOf(network).id, chainOf(network).wrapper, raw, () => evm.address(publicKey).toLowerCase()),
-  address(publicKey) {
-    const a = hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12));
-    const sum = hex(keccak_256(new TextEncoder().encode(a)));
-    return '0x' + [...a].map((c, i) => (parseInt(sum[i]!, 16) >= 8 ? c.toUpperCase() : c)).join('');
-  },
+  transaction: (network, raw) => prepareTransaction(network, chainId(network), raw),
+  address: (publicKey) => checksum(`0x${hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12))}`),
   prepare(network, _publicKey, m, bytes) {
     if (m.message_format !== undefined || offchainOnly(m)) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
     const prefix = new TextEncoder().encode(`\x19Ethereum Signed Message:\n${bytes.length}`);
     return { signBytes: keccak_256(new Uint8Array([...prefix, ...bytes])), intentDigest: intent(network, 'eip191', bytes) };
   },
-  verify(publicKey, digest, signature) {
-    if (!/^0x[0-9a-f]{128}(1b|1c)$/.test(signature)) return false;
-    const raw = new Uint8Array(Buffer.from(signature.slice(2), 'hex'));
-    raw[64]! -= 27;
-    return verifySecp256k1(publicKey, digest, raw);
-  },
-};
-
-function chainOf(network: string): { id: bigint; wrapper?: string } {
-  return (chains[network] ?? alike[network])!;
-}
-
-/** Chain ids, and the one contract on each chain that wraps its native asset. */
-const chains: Readonly<Record<string, { id: bigint; wrapper?: string }>> = {
-  ethereum: { id: 1n, wrapper: '0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2' },
-  polygon: { id: 137n, wrapper: '0x0d500b1d8e8ef31e21c99d1db9a6444d3adf1270' },
-  arbitrum: { id: 42161n, wrapper: '0x82af49447d8a07e3bd95bd0d56f35241523fbab1' },
-  base: { id: 8453n, wrapper: '0x4200000000000000000000000000000000000006' },
-  optimism: { id: 10n, wrapper: '0x4200000000000000000000000000000000000006' },
-  bsc: { id: 56n, wrapper: '0xbb4cdb9cbd36b01bd1cbaebf2de08d9173bc095c' },
-  avalanche: { id: 43114n, wrapper: '0xb31f66aa3c1e785363f0875a1b74e27b85fd66c7' },
-  sepolia: { id: 11155111n },
-  hoodi: { id: 560048n },
-  'polygon-amoy': { id: 80002n },
-  'arbitrum-sepolia': { id: 421614n },
-  'base-sepolia': { id: 84532n, wrapper: '0x4200000000000000000000000000000000000006' },
-  'optimism-sepolia': { id: 11155420n, wrapper: '0x4200000000000000000000000000000000000006' },
-  'bsc-testnet': { id: 97n },
-  'avalanche-fuji': { id: 43113n },
-};
-
-/** Networks on which a wallet's address is the one on ethereum: wallets don't
- * list it once more. */
-const alike: Readonly<Record<string, { id: bigint }>> = {
-  abstract: { id: 2741n },
-  apechain: { id: 33139n },
-  'arbitrum-nova': { id: 42170n },
-  aurora: { id: 1313161554n },
-  berachain: { id: 80094n },
-  blast: { id: 81457n },
-  bob: { id: 60808n },
-  boba: { id: 288n },
-  bouncebit: { id: 6001n },
-  celo: { id: 42220n },
-  classic: { id: 61n },
-  cronos: { id: 25n },
-  fantom: { id: 250n },
-  'flow-evm': { id: 747n },
-  fraxtal: { id: 252n },
-  gnosis: { id: 100n },
-  hyperevm: { id: 999n },
-  ink: { id: 57073n },
-  kaia: { id: 8217n },
-  katana: { id: 747474n },
-  'kava-evm': { id: 2222n },
-  lightlink: { id: 1890n },
-  linea: { id: 59144n },
-  manta: { id: 169n },
-  mantle: { id: 5000n },
-  megaeth: { id: 4326n },
-  merlin: { id: 4200n },
-  metis: { id: 1088n },
-  mode: { id: 34443n },
-  monad: { id: 143n },
-  moonbeam: { id: 1284n },
-  moonriver: { id: 1285n },
-  neon: { id: 245022934n },
-  oasys: { id: 248n },
-  opbnb: { id: 204n },
-  plasma: { id: 9745n },
-  'polygon-zkevm': { id: 1101n },
-  robinhood: { id: 4663n },
-  ronin: { id: 2020n },
-  scroll: { id: 534352n },
-  sei: { id: 1329n },
-  soneium: { id: 1868n },
-  sonic: { id: 146n },
-  taiko: { id: 167000n },
-  unichain: { id: 130n },
-  viction: { id: 88n },
-  wanchain: { id: 888n },
-  world: { id: 480n },
-  zetachain: { id: 7000n },
-  zircuit: { id: 48900n },
-  zksync: { id: 324n },
-  zora: { id: 7777777n },
-  'berachain-bepolia': { id: 80069n },
-  'blast-sepolia': { id: 168587773n },
-  'celo-sepolia': { id: 11142220n },
-  'cronos-testnet': { id: 338n },
-  'gnosis-chiado': { id: 10200n },
-  'hyperevm-testnet': { id: 998n },
-  'ink-sepolia': { id: 763373n },
-  'linea-sepolia': { id: 59141n },
-  'mantle-sepolia': { id: 5003n },
-  'monad-testnet': { id: 10143n },
-  'opbnb-testnet': { id: 5611n },
-  'plasma-testnet': { id: 9746n },
-  'scroll-sepolia': { id: 534351n },
-  'sei-testnet': { id: 1328n },
-  'sonic-blaze': { id: 57054n },
-  'unichain-sepolia': { id: 1301n },
-  'world-sepolia': { id: 4801n },
-  'zksync-sepolia': { id: 300n },
+  verify: verifyEVM,
 };
 
 const solana: Family = {

@@ -78,26 +78,38 @@ function atom(type: string, value: unknown, where: string): Uint8Array {
   const bytes = Buffer.from(value.slice(2), 'hex');
   if (type === 'bytes') return keccak_256(bytes);
   if (type === 'address') {
-    if (bytes.length !== 20 || (value !== value.toLowerCase() && value !== checksum(value))) invalid(where, 'it is no address, or its checksum is wrong');
+    if (!isAddress(value)) invalid(where, 'it is no address, or its checksum is wrong');
     return Buffer.concat([new Uint8Array(12), bytes]);
   }
   if (bytes.length !== Number(type.slice(5))) invalid(where, `it is no ${type}`);
   return Buffer.concat([bytes, new Uint8Array(32 - bytes.length)]);
 }
 
-function checksum(address: string): string {
+/** An address in EIP-55's letters. */
+export function checksum(address: string): string {
   const digits = address.slice(2).toLowerCase(), sum = hex(keccak_256(utf8.encode(digits)));
   return `0x${[...digits].map((c, i) => (parseInt(sum[i]!, 16) >= 8 ? c.toUpperCase() : c)).join('')}`;
 }
 
+/** 0x and 40 hex digits, in lower case or as EIP-55 has them. */
+export function isAddress(v: unknown): v is string {
+  return typeof v === 'string' && /^0x[0-9a-fA-F]{40}$/.test(v) && (v === v.toLowerCase() || v === checksum(v));
+}
+
+/** An integer as documents have them: a number up to 2^53-1, or text, decimal
+ * or 0x and hex. */
+export function integerOf(v: unknown): bigint | undefined {
+  const text = typeof v === 'number' && Number.isSafeInteger(v) && !Object.is(v, -0) ? String(v) : v;
+  return typeof text === 'string' && /^(0|-?[1-9]\d{0,77}|0x[0-9a-fA-F]{1,78})$/.test(text) ? BigInt(text) : undefined;
+}
+
 function integer(signed: boolean, bits: number, value: unknown, where: string): Uint8Array {
-  const text = typeof value === 'number' && Number.isSafeInteger(value) && !Object.is(value, -0) ? String(value) : value;
-  if (typeof text !== 'string' || !/^(0|-?[1-9]\d{0,77}|0x[0-9a-fA-F]{1,78})$/.test(text)) invalid(where, 'an integer is wanted: up to 2^53-1, or text');
-  const v = BigInt(text), low = signed ? -(1n << BigInt(bits - 1)) : 0n, high = 1n << BigInt(signed ? bits - 1 : bits);
+  const v = integerOf(value) ?? invalid(where, 'an integer is wanted: up to 2^53-1, or text');
+  const low = signed ? -(1n << BigInt(bits - 1)) : 0n, high = 1n << BigInt(signed ? bits - 1 : bits);
   return v >= low && v < high ? word(BigInt.asUintN(256, v)) : invalid(where, 'it is out of the range of its type');
 }
 
-const word = (v: bigint): Uint8Array => Buffer.from(v.toString(16).padStart(64, '0'), 'hex');
+export const word = (v: bigint): Uint8Array => Buffer.from(v.toString(16).padStart(64, '0'), 'hex');
 
 function isAtom(type: string): boolean {
   const m = /^(bytes|uint|int)([1-9]\d*)$/.exec(type), n = Number(m?.[2]);

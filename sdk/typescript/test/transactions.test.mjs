@@ -20,7 +20,7 @@ test('published transactions', () => {
   for (const e of entries) {
     const p = prepare(e);
     assert.equal(`0x${hex(p.signBytes)}`, e.sign_hash, e.name);
-    assert.equal(hex(p.intentDigest), e.intent_digest, e.name);
+    assert.equal(hex(p.decoded.preimage), e.unsigned_tx.slice(2), e.name);
     const raw = secp256k1.sign(p.signBytes, unhex(e.private_key_hex), { prehash: false, format: 'recovered' });
     assert.deepEqual(p.assemble(`0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`), { text: e.signed_tx, id: e.tx_hash }, e.name);
   }
@@ -52,6 +52,7 @@ test('a transaction is signed', async (t) => {
   const r = await sigil.signTransaction(order(s));
   assert.match(r.signedTransaction, /^0x02f8/);
   assert.match(r.transactionHash, /^0x[0-9a-f]{64}$/);
+  assert.equal(r.intent.effects.actions[0].kind, 'transfer');
   assert.equal((await sigil.receipts.get(r.receiptId)).method, 'signTransaction');
   const [one, two] = await sigil.signBatch([order(s), ask(s)]);
   assert.equal(one.result.signedTransaction, r.signedTransaction);

@@ -30,7 +30,7 @@ test('documents as three libraries hash them', () => {
 test('authorisations as two libraries hash them', () => {
   for (const e of read('test/vectors/testdata/authorizations.json')) {
     const { chainId, address, nonce } = e.authorization, slug = ids.get(chainId) ?? 'ethereum';
-    const make = () => family(slug).document(slug, { authorization: { chain_id: chainId, address: address.toLowerCase(), nonce } });
+    const make = () => family(slug).document(slug, { authorization: { chain_id: chainId, address, nonce } });
     if (e.expect === 'reject') assert.throws(make, SigilConfigError);
     else assert.equal(`0x${hex(make().signBytes)}`, e.sign_hash, e.id);
   }

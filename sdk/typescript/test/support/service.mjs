@@ -4,7 +4,6 @@
 // the SDK; without knobs it is honest, which the tests check first.
 import { family } from '../../dist/networks.js';
 import { createPrivateKey, createPublicKey, hkdfSync, randomBytes, randomUUID, verify } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
@@ -36,9 +35,6 @@ function checksum(address) {
 
 const evmNetworks = ['ethereum', 'polygon', 'arbitrum', 'base', 'optimism', 'bsc', 'avalanche',
   'sepolia', 'hoodi', 'polygon-amoy', 'arbitrum-sepolia', 'base-sepolia', 'optimism-sepolia', 'bsc-testnet', 'avalanche-fuji'];
-
-/** Transactions with what they mean, by their text. */
-const transactions = new Map(JSON.parse(readFileSync(new URL('../../../../internal/chain/evm/testdata/transactions.json', import.meta.url), 'utf8')).map((e) => [e.unsigned_tx, e]));
 
 /** Puts a signature into a transaction of EIP-1559 whose list has a short head. */
 function assembled(unsigned, [id, ...rs]) {
@@ -164,7 +160,7 @@ export class Service {
     const w = this.wallets.get(body.wallet_id);
     if (!w) throw new Refusal(404, 'wallet_not_found');
     if (body.transaction !== undefined) return this.signTransaction(r, w, body);
-    if (body.typed_data !== undefined || body.authorization !== undefined) return this.signDocument(r, w, body);
+    if (body.message === undefined) return this.signDocument(r, w, body);
     const message = Buffer.from(body.message, body.message_encoding ?? 'utf8');
     const evm = evmNetworks.includes(body.network);
     const payload = evm ? Buffer.from(keccak_256(Buffer.concat([Buffer.from(`\x19Ethereum Signed Message:\n${message.length}`), message]))) : message;
@@ -183,41 +179,46 @@ export class Service {
     return { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys[evm ? 'secp256k1' : 'ed25519'], receipt: this.decide(r, l, signature) };
   }
 
-  /** Signs a Solana message of two signers in the second one's place; what it
-   * means, the test says. */
+  /** An intent of the bytes; what they do is the TEE's word, so that any will do. */
+  intent(kind, network, bytes) {
+    const flags = this.flags ?? [];
+    return { kind, network, format: 'test', length: bytes.length, sha256: sha256(bytes).toString('hex'), effects: { nonce: '0', fee_max: '0', actions: [{ kind: 'transfer', asset: 'native', to: 'someone', amount: '1' }], flags } };
+  }
+
+  /** Signs a Solana message of two signers in the second one's place. */
   signSolana(r, w, body) {
     const message = Buffer.from(body.transaction, 'base64'), raw = w.ed25519.sign(message);
-    const l = { wallet: w.id, method: 'signTransaction', network: 'solana', payloadDigest: sha256(message), intentDigest: sha256(JSON.stringify(this.intents.get(body.transaction))) };
+    const intent = this.intent('transaction', 'solana', message);
+    const l = { wallet: w.id, method: 'signTransaction', network: 'solana', payloadDigest: sha256(message), intentDigest: sha256(JSON.stringify(intent)) };
     const signed = Buffer.concat([Buffer.from([2]), Buffer.alloc(64), raw, message]);
-    const reply = { signature: base58(raw), wallet_id: w.id, network: 'solana', address: w.addresses.solana, public_key: w.publicKeys.ed25519, receipt: this.decide(r, l, base58(raw)), signed_transaction: signed.toString('base64') };
+    const reply = { signature: base58(raw), wallet_id: w.id, network: 'solana', address: w.addresses.solana, public_key: w.publicKeys.ed25519, receipt: this.decide(r, l, base58(raw)), signed_transaction: signed.toString('base64'), intent };
     this.attack.signed?.(reply);
     return reply;
   }
 
   signTransaction(r, w, body) {
     if (body.network === 'solana') return this.signSolana(r, w, body);
-    const known = transactions.get(body.transaction);
-    if (!known) throw new Refusal(400, 'transaction_invalid');
-    const payload = Buffer.from(keccak_256(Buffer.from(body.transaction.slice(2), 'hex')));
-    const l = { wallet: w.id, method: 'signTransaction', network: body.network, payloadDigest: sha256(payload), intentDigest: Buffer.from(known.intent_digest, 'hex') };
+    const unsigned = Buffer.from(body.transaction.slice(2), 'hex'), payload = Buffer.from(keccak_256(unsigned)), intent = this.intent('transaction', body.network, unsigned);
+    const l = { wallet: w.id, method: 'signTransaction', network: body.network, payloadDigest: sha256(payload), intentDigest: sha256(JSON.stringify(intent)) };
     if (this.deny) throw new Refusal(403, this.deny, { receipt: this.decide(r, { ...l, decision: 2, reason: this.deny }) });
     const raw = secp256k1.sign(payload, w.secp256k1.secretKey, { prehash: false, format: 'recovered' });
     const signed = assembled(body.transaction, [...raw]);
     const signature = `0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
     const reply = { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature),
-      signed_transaction: `0x${signed.toString('hex')}`, transaction_hash: `0x${Buffer.from(keccak_256(signed)).toString('hex')}` };
+      signed_transaction: `0x${signed.toString('hex')}`, transaction_hash: `0x${Buffer.from(keccak_256(signed)).toString('hex')}`, intent };
     this.attack.signed?.(reply);
     return reply;
   }
 
   /** Signs a document; what is hashed of one, published digests hold the SDK to. */
   signDocument(r, w, body) {
-    const { signBytes, document: { kind, preimage } } = family(body.network).document(body.network, body.typed_data ? { typed_data: body.typed_data } : { authorization: body.authorization });
-    const intent = { kind, network: body.network, format: 'test', length: preimage.length, sha256: sha256(preimage).toString('hex'), effects: { nonce: '', fee_max: '0', actions: [], flags: [] } };
-    const l = { wallet: w.id, method: kind === 'typed_data' ? 'signTypedData' : 'signAuthorization', network: body.network, payloadDigest: sha256(signBytes), intentDigest: sha256(JSON.stringify(intent)) };
+    const methods = { typed_data: 'signTypedData', authorization: 'signAuthorization', user_operation: 'signUserOperation' };
+    const { signBytes, decoded: { kind, preimage } } = family(body.network).document(body.network, body), intent = this.intent(kind, body.network, preimage);
+    const l = { wallet: w.id, method: methods[kind], network: body.network, payloadDigest: sha256(signBytes), intentDigest: sha256(JSON.stringify(intent)) };
     if (this.deny) throw new Refusal(403, this.deny, { receipt: this.decide(r, { ...l, decision: 2, reason: this.deny }) });
     const raw = secp256k1.sign(signBytes, w.secp256k1.secretKey, { prehash: false, format: 'recovered' });
-    const signature = `0x${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
+    const light = body.user_operation?.signature_scheme === 'light-account-v2' ? '00' : '';
+    const signature = `0x${light}${Buffer.from([...raw.slice(1), 27 + raw[0]]).toString('hex')}`;
     const reply = { signature, wallet_id: w.id, network: body.network, address: w.addresses[body.network], public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature), intent };
     this.attack.signed?.(reply);
     return reply;
