@@ -186,13 +186,16 @@ func checkSigned(t *testing.T, s *scene, p *chain.Prepared, signed *chain.Signed
 	}
 }
 
-// TestRefuses changes one thing of an honest PSBT.
-func TestRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		kinds  []scriptKind
-		change func(s *scene)
-		says   string
-	}{
+// change makes a PSBT of an honest one that isn't signed.
+type change struct {
+	kinds  []scriptKind
+	change func(s *scene)
+	says   string
+}
+
+// changes changes one thing each.
+func changes() map[string]change {
+	return map[string]change{
 		"no previous transaction, segwit":    {[]scriptKind{scriptP2WPKH}, func(s *scene) { s.in[0].remove([]byte{inPrevious}) }, "previous transaction is missing"},
 		"no previous transaction, nested":    {[]scriptKind{scriptP2SH}, func(s *scene) { s.in[0].remove([]byte{inPrevious}) }, "previous transaction is missing"},
 		"no previous transaction, legacy":    {[]scriptKind{scriptP2PKH}, func(s *scene) { s.in[0].remove([]byte{inPrevious}) }, "doesn't say what it spends"},
@@ -244,7 +247,11 @@ func TestRefuses(t *testing.T) {
 		"a field twice, by its length":       {[]scriptKind{scriptP2WPKH}, func(s *scene) { s.in[0] = append(s.in[0], s.in[0][0]) }, "stands twice"},
 		"unknown field twice":                {[]scriptKind{scriptP2WPKH}, func(s *scene) { s.out[0] = append(s.out[0], [2][]byte{{0x77}, {1}}, [2][]byte{{0x77}, {2}}) }, "stands twice"},
 		"a type in more bytes than it takes": {[]scriptKind{scriptP2WPKH}, func(s *scene) { s.in[0].set([]byte{0xfd, 3, 0}, le32(2)) }, "shortest form"},
-	} {
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	for name, c := range changes() {
 		s := newScene(t, c.kinds...)
 		if _, err := s.bothVersions(t); err != nil && !slices.Contains(c.kinds, scriptOther) {
 			t.Errorf("%s: the honest PSBT is refused: %v", name, err)

@@ -2,6 +2,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { decodeBase58, encodeBase58 } from './base58.js';
 import { FormatError, decodeUTF8, equal, hex, sha256, unbase64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
+import { bitcoinAddress, bitcoinFormat, bitcoinPrefixes, prepareBitcoin, prepareBitcoinMessage } from './bitcoin.js';
 import { alike, chainId, chains } from './chains.js';
 import { authorization, prepareTransaction, verifyEVM, type AuthorizationBody } from './evm.js';
 import { type IntentKind } from './intent.js';
@@ -96,6 +97,19 @@ const solana: Family = {
   },
 };
 
+function bitcoin(prefix: string): Family {
+  return {
+    curve: 'secp256k1',
+    transaction: prepareBitcoin,
+    address: (publicKey) => bitcoinAddress(prefix, publicKey),
+    prepare(network, publicKey, m, bytes) {
+      if (offchainOnly(m)) throw new SigilConfigError('unsupported_format', `${network} has no off-chain messages`);
+      return { ...prepareBitcoinMessage(network, publicKey, m, bytes), intentDigest: intent(network, bitcoinFormat(m), bytes) };
+    },
+    verify: () => false, // each payload has its own text of signatures
+  };
+}
+
 /** Whether fields are set that off-chain messages alone have. */
 function offchainOnly(m: Message): boolean {
   return m.application_domain !== undefined || m.content_format !== undefined || m.required_signatories !== undefined;
@@ -153,7 +167,7 @@ function contentFormat(m: Message, text: Uint8Array, short: number, long: number
   return found >= 0 ? found : config("the text doesn't fit the content format");
 }
 
-const listed: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), solana };
+const listed: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), ...Object.fromEntries(Object.entries(bitcoinPrefixes).map(([slug, prefix]) => [slug, bitcoin(prefix)])), solana };
 const families: Readonly<Record<string, Family>> = { ...listed, ...Object.fromEntries(Object.keys(alike).map((slug) => [slug, evm])), 'solana-devnet': solana, 'solana-testnet': solana };
 
 /** The networks whose addresses wallets list. */

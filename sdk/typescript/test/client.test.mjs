@@ -196,7 +196,7 @@ test('calls that cannot be made send nothing', async (t) => {
   const s = await start(t), sigil = client(s);
   for (const [change, code] of [
     [{ walletId: 'x' }, 'invalid_argument'], [{ walletId: s.wallet.id.toUpperCase() }, 'invalid_argument'], [{ walletId: undefined }, 'invalid_argument'],
-    [{ network: 'bitcoin' }, 'unknown_network'], [{ network: 'constructor' }, 'unknown_network'],
+    [{ network: 'dogecoin' }, 'unknown_network'], [{ network: 'constructor' }, 'unknown_network'],
     [{ message: undefined }, 'invalid_argument'], [{ message: 7 }, 'invalid_argument'], [{ message: '\ud800' }, 'invalid_encoding'],
   ]) await assert.rejects(sigil.sign(ask(s, change)), (e) => e instanceof SigilConfigError && e.code === code, JSON.stringify(change));
   for (const call of [() => sigil.wallets.get('../x'), () => sigil.receipts.get(''), () => sigil.wallets.list({ limit: 0 }), () => sigil.wallets.list({ limit: 1.5 }), () => sigil.wallets.list({ offset: 0.5 }), () => sigil.wallets.list({ offset: -1 })]) await assert.rejects(async () => call(), SigilConfigError);

@@ -5,7 +5,7 @@
 import { family } from '../../dist/networks.js';
 import { createPrivateKey, createPublicKey, hkdfSync, randomBytes, randomUUID, verify } from 'node:crypto';
 import { createServer } from 'node:http';
-import { secp256k1 } from '@noble/curves/secp256k1.js';
+import { schnorr, secp256k1 } from '@noble/curves/secp256k1.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import { Issuer } from './pki.mjs';
 import * as rec from './records.mjs';
@@ -125,7 +125,8 @@ export class Service {
     const w = { id, label, secp256k1: secp256k1.keygen(), ed25519: new Key(), created: new Date().toISOString() };
     w.certificate = this.certify(w, {}, this.state);
     const evm = checksum(Buffer.from(keccak_256(secp256k1.Point.fromBytes(w.secp256k1.publicKey).toBytes(false).subarray(1)).subarray(12)).toString('hex'));
-    w.addresses = { ...Object.fromEntries(evmNetworks.map((n) => [n, evm])), solana: base58(w.ed25519.public) };
+    const bitcoin = ['bitcoin', 'bitcoin-testnet4', 'bitcoin-signet', 'bitcoin-regtest'].map((n) => [n, family(n).address(w.secp256k1.publicKey)]);
+    w.addresses = { ...Object.fromEntries([...evmNetworks.map((n) => [n, evm]), ...bitcoin]), solana: base58(w.ed25519.public) };
     w.publicKeys = { secp256k1: Buffer.from(w.secp256k1.publicKey).toString('hex'), ed25519: w.ed25519.public.toString('hex') };
     this.wallets.set(id, w);
     return w;
@@ -159,6 +160,7 @@ export class Service {
     this.attack.body?.(body);
     const w = this.wallets.get(body.wallet_id);
     if (!w) throw new Refusal(404, 'wallet_not_found');
+    if (body.network.startsWith('bitcoin')) return this.signBitcoin(r, w, body);
     if (body.transaction !== undefined) return this.signTransaction(r, w, body);
     if (body.message === undefined) return this.signDocument(r, w, body);
     const message = Buffer.from(body.message, body.message_encoding ?? 'utf8');
@@ -192,6 +194,23 @@ export class Service {
     const l = { wallet: w.id, method: 'signTransaction', network: 'solana', payloadDigest: sha256(message), intentDigest: sha256(JSON.stringify(intent)) };
     const signed = Buffer.concat([Buffer.from([2]), Buffer.alloc(64), raw, message]);
     const reply = { signature: base58(raw), wallet_id: w.id, network: 'solana', address: w.addresses.solana, public_key: w.publicKeys.ed25519, receipt: this.decide(r, l, base58(raw)), signed_transaction: signed.toString('base64'), intent };
+    this.attack.signed?.(reply);
+    return reply;
+  }
+
+  /** Signs for Taproot inputs alone; digests and the transaction, the
+   * workload's own hold the SDK to. */
+  signBitcoin(r, w, body) {
+    const isMessage = body.message !== undefined, f = family(body.network);
+    const p = isMessage ? f.prepare(body.network, w.secp256k1.publicKey, body, Buffer.from(body.message)) : f.transaction(body.network, body.transaction, w.secp256k1.publicKey);
+    const raw = Buffer.from(schnorr.sign(p.signBytes, tweaked(w.secp256k1.secretKey))), signature = (isMessage ? Buffer.concat([Buffer.from([1, 64]), raw]) : raw).toString('base64');
+    const bytes = Buffer.from(body.message ?? ''), intent = isMessage ? { kind: 'message', network: body.network, format: body.message_format, length: bytes.length, sha256: sha256(bytes).toString('hex') } : this.intent('transaction', body.network, p.decoded.preimage);
+    const l = { wallet: w.id, method: isMessage ? 'signMessage' : 'signTransaction', network: body.network, payloadDigest: sha256(p.signBytes), intentDigest: sha256(JSON.stringify(intent)) };
+    const reply = { signature, wallet_id: w.id, network: body.network, address: f.address(w.secp256k1.publicKey), public_key: w.publicKeys.secp256k1, receipt: this.decide(r, l, signature) };
+    if (!isMessage) {
+      const { text, id, psbt } = p.assemble(signature);
+      Object.assign(reply, { intent, signed_transaction: text, transaction_hash: id, signed_psbt: psbt });
+    }
     this.attack.signed?.(reply);
     return reply;
   }
@@ -363,6 +382,13 @@ export class Service {
     if (!verify(null, Buffer.from(base), key, signature) || Math.abs(seconds() - Number(input[2])) > 60) throw new Error('request signature does not verify');
     return { method: req.method, url: req.url, body, nonce: input[3], digest: sha256(base), idempotencyKey };
   }
+}
+
+/** The private key of a key's Taproot output (BIP-341), without a script tree. */
+function tweaked(secret) {
+  const n = secp256k1.Point.Fn.ORDER, { y } = secp256k1.Point.fromBytes(secp256k1.getPublicKey(secret)).toAffine(), d = BigInt(`0x${Buffer.from(secret).toString('hex')}`);
+  const tag = sha256('TapTweak'), t = BigInt(`0x${sha256(tag, tag, secp256k1.getPublicKey(secret).subarray(1)).toString('hex')}`);
+  return Buffer.from((((y % 2n ? n - d : d) + t) % n).toString(16).padStart(64, '0'), 'hex');
 }
 
 function publicOf(seed) {
