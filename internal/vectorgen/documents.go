@@ -118,8 +118,69 @@ func grants() (file, error) {
 	}
 	f.bad("one of two signatures", "quorum", one)
 	f.bad("a genesis in its place", "type", g.Envelope)
-	err = secondGrants(&f, g)
+	if err := secondGrants(&f, g); err != nil {
+		return f, err
+	}
+	err = acceptingGrants(&f, g)
 	return f, err
+}
+
+// acceptingGrants adds entries of grants that accept what nobody can explain.
+func acceptingGrants(f *file, g *authority.VerifiedGenesis) error {
+	const contract, program = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+	call := policy.Acceptance{Kind: policy.AcceptCall, Network: "base", Contract: contract, Function: "supply(address,(uint256,bytes)[2][],int8)"}
+	changed := func(edit func(*policy.Acceptance)) []policy.Acceptance {
+		a := call
+		edit(&a)
+		return []policy.Acceptance{a}
+	}
+	for _, c := range []struct {
+		name   string
+		good   bool
+		accept []policy.Acceptance
+	}{
+		{"accepting one of each kind", true, []policy.Acceptance{
+			call,
+			{Kind: policy.AcceptCalldata, Network: "base", Contract: contract, Code: strings.Repeat("c0", 32)},
+			{Kind: policy.AcceptTypedData, Network: "base", Contract: contract, Type: "Order(address maker)"},
+			{Kind: policy.AcceptTypedData, Network: "base", Type: "Login(string nonce)"},
+			{Kind: policy.AcceptDelegate, Network: "base", Contract: contract},
+			{Kind: policy.AcceptDelegate, Network: "solana", Contract: program},
+			{Kind: policy.AcceptDeploy, Network: "base", Code: strings.Repeat("0d", 32)},
+			{Kind: policy.AcceptInstruction, Network: "solana", Contract: program, Begins: "0c"},
+			{Kind: policy.AcceptAccounts, Network: "solana", Contract: program},
+			{Kind: policy.AcceptTable, Network: "solana", Contract: program, Accounts: []string{program, program}},
+		}},
+		{"accepting an unknown kind", false, changed(func(a *policy.Acceptance) { a.Kind = "anything" })},
+		{"accepting on all networks", false, changed(func(a *policy.Acceptance) { a.Network = policy.Any })},
+		{"accepting a call of any contract", false, changed(func(a *policy.Acceptance) { a.Contract = "" })},
+		{"accepting a call of any function", false, changed(func(a *policy.Acceptance) { a.Function = "" })},
+		{"accepting a call by an alias of a type", false, changed(func(a *policy.Acceptance) { a.Function = "supply(uint)" })},
+		{"accepting a call with names", false, changed(func(a *policy.Acceptance) { a.Function = "supply(uint256 amount)" })},
+		{"accepting a contract with a checksum", false, changed(func(a *policy.Acceptance) { a.Contract = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48" })},
+		{"accepting with what the kind has no use for", false, changed(func(a *policy.Acceptance) { a.Code = strings.Repeat("c0", 32) })},
+		{"accepting code by half a digest", false, []policy.Acceptance{{Kind: policy.AcceptDeploy, Network: "base", Code: strings.Repeat("c0", 16)}}},
+		{"accepting instructions by nine bytes", false, []policy.Acceptance{{Kind: policy.AcceptInstruction, Network: "solana", Contract: program, Begins: strings.Repeat("0c", 9)}}},
+		{"accepting a table with an account that is none", false, []policy.Acceptance{{Kind: policy.AcceptTable, Network: "solana", Contract: program, Accounts: []string{"0"}}}},
+	} {
+		doc := sampleGrant(g)
+		doc.Policy.Accept = c.accept
+		b, err := authority.SignEnvelope(authority.TypeGrant, doc, key(3), key(4))
+		if err != nil {
+			return err
+		}
+		if !c.good {
+			f.bad(c.name, "values", b)
+			continue
+		}
+		v, err := authority.VerifyGrant(b, g)
+		if err != nil {
+			return err
+		}
+		e := f.good(c.name, b, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
+		e.Context = map[string]any{"genesis": h(g.Envelope)}
+	}
+	return nil
 }
 
 // secondGrants adds entries of a grant's version 2.

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { checkAccept } from './accept.js';
 import { FormatError, decodeUTF8, hex, integer, isUUID, list, members, parseCanonical, sha256, text, unbase64, unhex } from './canon.js';
 import { keyId, verifyEd25519 } from './keys.js';
 
@@ -148,17 +149,6 @@ export function verifyGrant(envelope: string, genesis: Genesis): Grant {
   if (second) checkScope(v['scope'], v['allow_ips'], policy);
   requireQuorum(o, genesis.admins, genesis.quorum);
   return { credential: unhex(text(v['credential'], 'credential'), 32), stateKey: unhex(text(v['state_key'], 'state_key'), 32), digest: o.digest, notBefore, expires };
-}
-
-/** Acceptances are the owner's words to the TEE, which holds them against what
- * it decodes; here they are of known members alone. */
-function checkAccept(v: unknown): void {
-  const known = ['kind', 'network', 'contract', 'function', 'type', 'code', 'begins', 'accounts'];
-  for (const a of list(v, 256, 'accept')) {
-    if (typeof a !== 'object' || a === null || Array.isArray(a)) throw new FormatError('an acceptance is not an object');
-    const keys = Object.keys(a);
-    if (keys[0] !== 'kind' || keys[1] !== 'network' || keys.some((k) => !known.includes(k))) throw new FormatError('an acceptance has unknown members');
-  }
 }
 
 /** The members that version 2 of a grant adds. */

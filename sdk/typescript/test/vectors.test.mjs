@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { isFunction } from '../dist/accept.js';
 import { Reader, hex, isUUID } from '../dist/canon.js';
 import { verifyGenesis, verifyGrant } from '../dist/documents.js';
 import { signRequest } from '../dist/httpsig.js';
@@ -111,4 +112,11 @@ test('request seed derivation is bound to the token seed', () => {
 test('reader refuses trailing bytes and huge lengths', () => {
   assert.throws(() => new Reader('m\n', new TextEncoder().encode('m\nx')).close());
   assert.throws(() => new Reader('m\n', new Uint8Array([109, 10, 255, 255, 255, 255])).bytes(1 << 30));
+});
+
+test('functions by their types, as the owner accepts them', () => {
+  const deep = (n) => `${'('.repeat(n)}bool${')'.repeat(n)}`;
+  for (const s of ['f()', 'transfer(address,uint256)', '_$1(bytes32[2][],(string,int8)[3])', 'f(bytes,bytes1,uint8)', `f${deep(16)}`, `f(bool${'[]'.repeat(15)})`, `f(${'bool,'.repeat(254)}bool)`, 'f(bytes[256][256])', 'f(bool[256][256])']) assert.ok(isFunction(s), s);
+  for (const s of ['', 'f', '()', '1f()', 'f(', 'f)', 'f())', 'f()[]', 'f(,)', 'f(bool,)', 'f(bool', 'f(())', 'f(uint)', 'f(uint7)', 'f(uint264)', 'f(bytes0)', 'f(bytes33)', 'f(uint08)', 'f(bool[0])', 'f(bool[01])', 'f(bool[257])', 'f(bool[)', 'f(bool x)', 'f(bool, bool)', 'f(function)', 'f(bool)x',
+    `f${deep(18)}`, `f(bool${'[]'.repeat(16)})`, `f(${'bool,'.repeat(255)}bool)`, 'f(bool[256][256][2])', `f(${'bool,'.repeat(900)}bool)`]) assert.ok(!isFunction(s), s);
 });
