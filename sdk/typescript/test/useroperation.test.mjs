@@ -1,22 +1,25 @@
-// User operations of ERC-4337: the same file that the workload's tests read.
+// User operations of ERC-4337: the same files that the workload's tests read.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { hex } from '../dist/canon.js';
+import { alike, chains } from '../dist/chains.js';
 import { SigilConfigError } from '../dist/index.js';
 import { family } from '../dist/networks.js';
 import { client, refused, start } from './support/start.mjs';
 
-const entries = JSON.parse(readFileSync(new URL('../../../test/vectors/testdata/useroperations.json', import.meta.url), 'utf8'));
-const slugs = { 1: 'ethereum', 10: 'optimism', 137: 'polygon', 8453: 'base', 11155111: 'sepolia' };
+const read = (path) => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
+const entries = [...read('test/vectors/testdata/useroperations.json'), ...read('internal/chain/evm/testdata/userops.json').map(({ user_operation: { authorization, ...o }, ...e }) => ({ ...e, user_operation: { ...o, ...(authorization ? { eip7702Auth: authorization } : {}) } }))];
+const ids = { ...chains, ...alike };
 const make = (e, change = {}, scheme) => {
-  const slug = slugs[Number(e.chain_id)] ?? assert.fail(`chain id ${e.chain_id}`);
+  const slug = Object.keys(ids).find((name) => ids[name] === BigInt(e.chain_id)) ?? assert.fail(`chain id ${e.chain_id}`);
   return family(slug).document(slug, { user_operation: { entry_point: e.entry_point, user_operation: { ...e.user_operation, ...change }, ...(scheme ? { signature_scheme: scheme } : {}) } });
 };
 
 test('operations as two libraries hash them', () => {
   for (const e of entries) {
+    if (e.id === 'own-userop-another-version') continue; // the SDK names none: the entry point says it
     if (e.expect === 'reject') {
       assert.throws(() => make(e), SigilConfigError, e.id);
       continue;
@@ -29,7 +32,7 @@ test('operations as two libraries hash them', () => {
     }
     assert.equal(hex(make(e).signBytes), hex(make(e, {}, e.entry_point_version < '0.8' ? 'eip191' : 'digest').signBytes), e.id);
   }
-  assert.ok(entries.length >= 12);
+  assert.ok(entries.length >= 40);
 });
 
 const version = (v) => entries.find((e) => e.entry_point_version === v);
