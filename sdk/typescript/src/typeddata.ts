@@ -12,7 +12,10 @@ export interface TypedData {
 }
 
 const maxSize = 32 << 10;
-const maxDepth = 32;
+const maxTypes = 64;
+const maxMembers = 256; // of all types together
+const maxName = 128;
+const maxDepth = 16;
 const domainMembers = ['string name', 'string version', 'uint256 chainId', 'address verifyingContract', 'bytes32 salt'];
 const utf8 = new TextEncoder();
 
@@ -29,15 +32,26 @@ class Hasher {
     this.#types = types;
   }
 
-  /** The struct types that a type mentions, itself included. */
-  mentioned(name: string, found = new Set<string>(), above: readonly string[] = []): Set<string> {
-    if (above.includes(name)) invalid(`types.${name}`, 'it contains itself');
+  /** The struct types that a type mentions, itself included; each is looked
+   * into once. */
+  mentioned(name: string, found = new Set<string>()): Set<string> {
+    if (found.has(name)) return found;
     found.add(name);
     for (const f of this.#types[name]!) {
       const base = f.type.split('[')[0]!;
-      if (Object.hasOwn(this.#types, base)) this.mentioned(base, found, [...above, name]);
+      if (Object.hasOwn(this.#types, base)) this.mentioned(base, found);
     }
     return found;
+  }
+
+  /** Refuses types that contain themselves, or are too deep. */
+  walk(name: string, done = new Set<string>(), above: readonly string[] = []): void {
+    if (above.includes(name) || above.length > maxDepth) invalid(`types.${name}`, 'it contains itself, or is too deep');
+    for (const f of this.#types[name]!) {
+      const base = f.type.split('[')[0]!;
+      if (Object.hasOwn(this.#types, base) && !done.has(base)) this.walk(base, done, [...above, name]);
+    }
+    done.add(name);
   }
 
   #typeHash(name: string): Uint8Array {
@@ -51,6 +65,7 @@ class Hasher {
 
   struct(name: string, value: unknown, where: string, depth = 0): Uint8Array {
     const fields = this.#types[name]!;
+    if (depth >= maxDepth) invalid(where, 'it is too deep');
     if (typeof value !== 'object' || value === null || Array.isArray(value)) invalid(where, `${name} is an object`);
     const members = value as Record<string, unknown>;
     if (Object.keys(members).length !== fields.length || fields.some((f) => !Object.hasOwn(members, f.name))) invalid(where, `it has other members than ${name}`);
@@ -58,9 +73,9 @@ class Hasher {
   }
 
   #value(type: string, value: unknown, where: string, depth: number): Uint8Array {
-    if (depth > maxDepth) invalid(where, 'it is too deep');
     const list = /^(.*)\[([1-9]\d*)?\]$/.exec(type);
     if (list) {
+      if (depth >= maxDepth) invalid(where, 'it is too deep');
       if (!Array.isArray(value) || (list[2] !== undefined && value.length !== Number(list[2]))) invalid(where, `it is no ${type}`);
       return keccak_256(Buffer.concat(value.map((v, i) => this.#value(list[1]!, v, `${where}[${i}]`, depth + 1))));
     }
@@ -116,22 +131,35 @@ function isAtom(type: string): boolean {
   return ['address', 'bool', 'string', 'bytes'].includes(type) || (m !== null && (m[1] === 'bytes' ? n <= 32 : n <= 256 && n % 8 === 0));
 }
 
-function checkTypes(doc: TypedData): Hasher {
-  for (const [name, fields] of Object.entries(doc.types)) {
-    if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(name) || /^(u?int|bytes)\d*$|^(address|bool|string|function|u?fixed|tuple|byte)$/.test(name)) invalid(`types.${name}`, "it can't be a type's name");
-    if (fields.length === 0) invalid(`types.${name}`, 'it has no members');
-    const seen = new Set<string>();
-    for (const f of fields) {
-      if (Object.keys(f).sort().join() !== 'name,type' || !/^_*[A-Za-z][A-Za-z0-9_]*$/.test(f.name) || f.name === '__proto__' || seen.has(f.name)) invalid(`types.${name}`, 'a member is named badly, or twice');
-      seen.add(f.name);
-      const [, base, lengths] = /^([^[]*)((?:\[(?:[1-9]\d*)?\])*)$/.exec(f.type) ?? [];
-      if (base === undefined || lengths === undefined || base === 'EIP712Domain' || (!Object.hasOwn(doc.types, base) && !isAtom(base))) invalid(`types.${name}.${f.name}`, 'it is no type');
-    }
+const isName = (s: unknown): s is string => typeof s === 'string' && s.length <= maxName && /^[A-Za-z][A-Za-z0-9_]*$/.test(s);
+
+/** The names of a type's members, once each, and their types as written. */
+function checkMembers(doc: TypedData, name: string): void {
+  const fields = doc.types[name], seen = new Set<string>(), no = (why: string): never => invalid(`types.${name}`, why);
+  if (!Array.isArray(fields) || fields.length === 0) no('it has no members');
+  for (const f of fields as readonly unknown[]) {
+    if (typeof f !== 'object' || f === null || Object.keys(f).sort().join() !== 'name,type') no('a member is an object of name and type');
+    const { name: member, type } = f as { name: unknown; type: unknown };
+    if (typeof member !== 'string' || !isName(member.replace(/^_+/, '')) || member === '__proto__' || seen.has(member)) return no('a member is named badly, or twice');
+    seen.add(member);
+    const [, base, lengths] = (typeof type === 'string' && type.length <= maxName && /^([^[]*)((?:\[(?:[1-9]\d{0,4})?\])*)$/.exec(type)) || [];
+    if (base === undefined || lengths!.match(/\d+/g)?.some((n) => Number(n) > 0x7fff) || base === 'EIP712Domain' || (!Object.hasOwn(doc.types, base) && !isAtom(base))) no(`the type of ${member} is none`);
   }
-  if (!Object.hasOwn(doc.types, 'EIP712Domain') || !Object.hasOwn(doc.types, doc.primaryType) || doc.primaryType === 'EIP712Domain') invalid('types', "EIP712Domain or the primary type isn't declared");
+}
+
+function checkTypes(doc: TypedData): Hasher {
+  if (typeof doc.types !== 'object' || doc.types === null || Array.isArray(doc.types)) invalid('types', 'it is no object');
+  const names = Object.keys(doc.types);
+  for (const name of names) {
+    if (!isName(name) || /^(u?int|bytes)\d*$|^(address|bool|string|function|u?fixed|tuple|byte)$/.test(name)) invalid(`types.${name}`, "it can't be a type's name");
+    checkMembers(doc, name);
+  }
+  if (names.length > maxTypes || Object.values(doc.types).flat().length > maxMembers) invalid('types', 'there are too many');
+  if (typeof doc.primaryType !== 'string' || !Object.hasOwn(doc.types, 'EIP712Domain') || !Object.hasOwn(doc.types, doc.primaryType) || doc.primaryType === 'EIP712Domain') invalid('types', "EIP712Domain or the primary type isn't declared");
   const order = doc.types['EIP712Domain']!.map((f) => domainMembers.indexOf(`${f.type} ${f.name}`));
   if (order.some((at, i) => at < 0 || (i > 0 && at <= order[i - 1]!))) invalid('types.EIP712Domain', "it isn't the standard's, in its order");
   const h = new Hasher(doc.types);
+  h.walk(doc.primaryType);
   if (h.mentioned(doc.primaryType).size + 1 !== Object.keys(doc.types).length) invalid('types', 'one is there for nothing');
   return h;
 }
@@ -139,7 +167,7 @@ function checkTypes(doc: TypedData): Hasher {
 /** 0x19 0x01, the domain's separator and the message's hash. */
 export function preimage(doc: TypedData, network: string, chainId: bigint): Uint8Array {
   if (typeof doc !== 'object' || doc === null || Object.keys(doc).sort().join() !== 'domain,message,primaryType,types') invalid('the document', 'it has other members than types, domain, primaryType and message');
-  if (JSON.stringify(doc).length > maxSize) invalid('the document', 'it is too large');
+  if (Buffer.byteLength(JSON.stringify(doc)) > maxSize) invalid('the document', 'it is too large');
   const h = checkTypes(doc);
   const out = Buffer.concat([Buffer.from([0x19, 0x01]), h.struct('EIP712Domain', doc.domain, 'domain'), h.struct(doc.primaryType, doc.message, 'message')]);
   if (doc.domain['name'] === '' || doc.domain['version'] === '') invalid('domain', "an empty name or version isn't signed");

@@ -99,7 +99,8 @@ function joined(m: Members, name: string): Uint8Array {
  * of EIP-7702. */
 function initCode(m: Members, version: number, chainId: bigint): Uint8Array {
   const data = m.bytes('factoryData'), factory = m.value('factory');
-  if (version >= 8 && (factory === marker7702 || factory === marker7702.padEnd(42, '0'))) {
+  if (factory === marker7702 || factory === marker7702.padEnd(42, '0')) {
+    if (version < 8) invalid(`its version has no factory ${marker7702}`);
     const auth = new Members(m.value('eip7702Auth'), ['chainId', 'address', 'nonce', 'yParity', 'v', 'r', 's']);
     if (auth.integer('chainId') !== chainId) invalid('eip7702Auth is for another chain');
     return Buffer.concat([auth.address('address'), data]);

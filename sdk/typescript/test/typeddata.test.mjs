@@ -27,6 +27,29 @@ test('documents as three libraries hash them', () => {
   assert.ok(same > 30 && no > 100, `${same} alike, ${no} refused`);
 });
 
+/** A document of nested types, each with so many members of the next one. */
+function nested(depth, width) {
+  const types = { EIP712Domain: [{ name: 'name', type: 'string' }] };
+  for (let i = 0; i < depth; i++) types[`T${i}`] = Array.from({ length: i + 1 < depth ? width : 1 }, (_, m) => ({ name: `m${m}`, type: i + 1 < depth ? `T${i + 1}${width > 1 ? '[]' : ''}` : 'bool' }));
+  const message = width > 1 ? Object.fromEntries(types.T0.map((f) => [f.name, []])) : Array.from({ length: depth }).reduce((m) => ({ m0: m }), true);
+  return { types, domain: { name: 'x' }, primaryType: 'T0', message };
+}
+
+test('documents are bounded, and so is what it takes to read them', () => {
+  const hash = (doc) => hex(family('base').document('base', { typed_data: doc }).signBytes);
+  const no = (doc, name) => assert.throws(() => hash(doc), (e) => e instanceof SigilConfigError && e.code === 'payload_invalid', name);
+  hash(nested(16, 1));
+  no(nested(17, 1), 'structs');
+  hash(nested(16, 15)); // 15^15 ways from the first type to the last
+  no(nested(18, 2), 'types');
+  const wide = (n, name = 'm') => ({ ...nested(1, 1), types: { EIP712Domain: [{ name: 'name', type: 'string' }], T0: Array.from({ length: n }, (_, i) => ({ name: `${name}${i}`, type: 'bool' })) }, message: Object.fromEntries(Array.from({ length: n }, (_, i) => [`${name}${i}`, true])) });
+  hash(wide(255));
+  no(wide(256), 'members');
+  hash(wide(1, 'm'.repeat(127)));
+  no(wide(1, 'm'.repeat(128)), 'a name');
+  for (const [what, change] of [['types', null], ['types', []], ['types', { EIP712Domain: {} }], ['types', { EIP712Domain: [null] }], ['types', { EIP712Domain: [{ name: 1, type: 'string' }] }], ['types', { EIP712Domain: [{ name: 'name', type: {} }] }], ['domain', null], ['message', []], ['primaryType', {}]]) no({ ...nested(1, 1), [what]: change }, `${what} ${JSON.stringify(change)}`);
+});
+
 test('authorisations as two libraries hash them', () => {
   for (const e of read('test/vectors/testdata/authorizations.json')) {
     const { chainId, address, nonce } = e.authorization, slug = ids.get(chainId) ?? 'ethereum';

@@ -50,7 +50,7 @@ test('what is no operation of its version', () => {
       ...(young ? [{ initCode: '0x' }, { paymasterAndData: '0x' }, { factoryData: '0x01' }, { factory: '0x' }, { paymaster: someone }, { paymaster: `0x${'00'.repeat(20)}`, ...gas }, { paymasterData: '0x01' }, { paymasterPostOpGasLimit: 1 }]
         : [{ initCode: undefined }, { initCode: '0x01' }, { paymasterAndData: `0x${'00'.repeat(20)}` }, { factory: someone }, { paymaster: someone, ...gas }]),
       ...(v === '0.9' ? [{ paymaster: someone, ...gas, paymasterData: '0x0022e325a297439656' }, { paymasterSignature: '0x' }] : [{ paymaster: someone, ...gas, paymasterSignature: '0x' }]),
-      ...(v < '0.8' ? [{ factory: '0x7702', eip7702Auth: { chainId: 1, address: someone } }] : [{ factory: '0x7702' }, { factory: '0x7702', eip7702Auth: { chainId: 3, address: someone } }, { factory: '0x7702', eip7702Auth: { chainId: 1, address: someone, extra: 1 } }]),
+      ...(v < '0.8' ? [{ factory: '0x7702'.padEnd(42, '0') }, { factory: '0x7702', eip7702Auth: { chainId: 1, address: someone } }] : [{ factory: '0x7702' }, { factory: '0x7702', eip7702Auth: { chainId: 3, address: someone } }, { factory: '0x7702', eip7702Auth: { chainId: 1, address: someone, extra: 1 } }]),
       { eip7702Auth: { chainId: 1, address: someone } }]) {
       assert.throws(() => make(e, change), (x) => x instanceof SigilConfigError && x.code === 'payload_invalid', `${v}: ${JSON.stringify(change)}`);
     }
