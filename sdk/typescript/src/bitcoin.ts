@@ -4,7 +4,7 @@ import { Cursor, Malformed, Scripts, compact, concat, encodeBody, encodeTx, hash
 import { SigilConfigError } from './errors.js';
 import { verifySecp256k1 } from './keys.js';
 import type { Message, Prepared, SignedTransaction } from './networks.js';
-import { PSBT, type Spend } from './psbt.js';
+import { PSBT, ofInput, type Spend } from './psbt.js';
 
 const maxPSBT = 40 << 10;
 
@@ -110,11 +110,11 @@ function unlock(w: Scripts, s: { kind: OwnKind; type: number }, raw: Uint8Array)
 /** Puts signatures into the PSBT; where every other input is final, makes the
  * transaction as well. */
 function assemble(p: PSBT, w: Scripts, own: readonly Spend[], signatures: readonly Uint8Array[]): SignedTransaction {
-  const unlocks = p.inputs.map((m): Unlock => ({ script: m.get(0x07) ?? nothing, witness: m.get(0x08) ?? nothing }));
+  const unlocks = p.inputs.map((m): Unlock => ({ script: m.get(ofInput.finalScript) ?? nothing, witness: m.get(ofInput.finalWitness) ?? nothing }));
   const added = new Map(own.map((s, i) => {
     const { signature, ...u } = unlock(w, s, signatures[i]!);
     unlocks[s.index] = u;
-    return [s.index, { key: isTaproot(s) ? new Uint8Array([0x13]) : concat(new Uint8Array([2]), w.publicKey), value: signature }];
+    return [s.index, { key: isTaproot(s) ? new Uint8Array([ofInput.tapKeySig]) : concat(new Uint8Array([ofInput.partialSig]), w.publicKey), value: signature }];
   }));
   const psbt = base64(p.encode(added));
   if (unlocks.some((u) => u.script.length + u.witness.length === 0)) return { text: psbt, psbt }; // another's signature is missing

@@ -6,6 +6,18 @@ const magic = Buffer.from('psbt\xff', 'latin1');
 const timeThreshold = 500_000_000; // lock times below are block heights
 const maxOwn = 256;
 
+// Types of fields (BIP-174, BIP-370, BIP-371).
+export const ofGlobal = {
+  unsigned: 0x00, xpub: 0x01, txVersion: 0x02, fallback: 0x03, inputs: 0x04, outputs: 0x05, modifiable: 0x06, version: 0xfb, proprietary: 0xfc,
+} as const;
+export const ofInput = {
+  previous: 0x00, spent: 0x01, partialSig: 0x02, sighash: 0x03, redeemScript: 0x04, witnessScript: 0x05, derivation: 0x06, finalScript: 0x07, finalWitness: 0x08, ripemd160: 0x0a, sha256: 0x0b, hash160: 0x0c,
+  hash256: 0x0d, txid: 0x0e, vout: 0x0f, sequence: 0x10, minTime: 0x11, minHeight: 0x12, tapKeySig: 0x13, tapScriptSig: 0x14, tapLeaf: 0x15, tapDerivation: 0x16, tapKey: 0x17, tapRoot: 0x18, proprietary: 0xfc,
+} as const;
+export const ofOutput = {
+  redeemScript: 0x00, witnessScript: 0x01, derivation: 0x02, amount: 0x03, script: 0x04, tapKey: 0x05, tapTree: 0x06, tapDerivation: 0x07, proprietary: 0xfc,
+} as const;
+
 interface Field {
   readonly kind: number;
   readonly key: Uint8Array;
@@ -26,6 +38,8 @@ const u32 = (b: Uint8Array): number => Buffer.from(b).readUInt32LE();
 
 type Check = (f: Field) => boolean;
 
+/** What isn't of its form throws. */
+const reads = (read: () => unknown): boolean => read() !== undefined;
 const bare: Check = (f) => f.data.length === 0;
 const sizeOf = (n: number): Check => (f) => bare(f) && f.value.length === n;
 const isKey = (b: Uint8Array): boolean => (b.length === 33 && (b[0] === 2 || b[0] === 3)) || (b.length === 65 && b[0] === 4);
@@ -57,25 +71,24 @@ const witness: Check = (f) => bare(f) && whole(f.value, (c) => {
   for (let i = 0; i < n; i++) c.bytes();
   return n > 0;
 });
-const count: Check = (f) => bare(f) && whole(f.value, (c) => c.compact()) >= 0;
+const count: Check = (f) => bare(f) && reads(() => whole(f.value, (c) => c.compact()));
 
-/** Fields by their type (BIP-174, BIP-370, BIP-371). Of those that aren't here,
- * nothing is known, and anything goes. */
+/** What known fields look like. Of others anything goes. */
 const globalFields: Readonly<Record<number, Check>> = {
-  0x00: (f) => bare(f) && f.value.length > 0, 0x01: (f) => f.data.length === 78 && f.value.length === 4 + 4 * f.data[4]!,
-  0x02: sizeOf(4), 0x03: sizeOf(4), 0x04: count, 0x05: count, 0x06: sizeOf(1), 0xfb: sizeOf(4), 0xfc: proprietary,
+  [ofGlobal.unsigned]: (f) => bare(f) && f.value.length > 0, [ofGlobal.xpub]: (f) => f.data.length === 78 && f.value.length === 4 + 4 * f.data[4]!,
+  [ofGlobal.txVersion]: sizeOf(4), [ofGlobal.fallback]: sizeOf(4), [ofGlobal.inputs]: count, [ofGlobal.outputs]: count, [ofGlobal.modifiable]: sizeOf(1), [ofGlobal.version]: sizeOf(4), [ofGlobal.proprietary]: proprietary,
 };
 const inputFields: Readonly<Record<number, Check>> = {
-  0x00: (f) => bare(f) && readSigned(f.value).outs.length > 0, 0x01: (f) => bare(f) && whole(f.value, readOutput).value >= 0n,
-  0x02: (f) => isKey(f.data) && isDER(f.value), 0x03: sizeOf(4), 0x04: bare, 0x05: bare, 0x06: derivation, 0x07: bare, 0x08: witness,
-  0x0a: hashOf((b) => ripemd160(b)), 0x0b: hashOf((b) => sha256(b)), 0x0c: hashOf(hash160), 0x0d: hashOf((b) => sha256d(b)),
-  0x0e: sizeOf(32), 0x0f: sizeOf(4), 0x10: sizeOf(4), 0x11: (f) => sizeOf(4)(f) && u32(f.value) >= timeThreshold, 0x12: (f) => sizeOf(4)(f) && u32(f.value) > 0 && u32(f.value) < timeThreshold,
-  0x13: (f) => bare(f) && isSchnorr(f), 0x14: (f) => f.data.length === 64 && isSchnorr(f),
-  0x15: (f) => f.data.length >= 33 && f.data.length <= 33 + 32 * 128 && (f.data.length - 33) % 32 === 0 && f.value.length > 0,
-  0x16: tapDerivation, 0x17: sizeOf(32), 0x18: sizeOf(32), 0xfc: proprietary,
+  [ofInput.previous]: (f) => bare(f) && reads(() => readSigned(f.value)), [ofInput.spent]: (f) => bare(f) && reads(() => whole(f.value, readOutput)),
+  [ofInput.partialSig]: (f) => isKey(f.data) && isDER(f.value), [ofInput.sighash]: sizeOf(4), [ofInput.redeemScript]: bare, [ofInput.witnessScript]: bare, [ofInput.derivation]: derivation, [ofInput.finalScript]: bare, [ofInput.finalWitness]: witness,
+  [ofInput.ripemd160]: hashOf((b) => ripemd160(b)), [ofInput.sha256]: hashOf((b) => sha256(b)), [ofInput.hash160]: hashOf(hash160), [ofInput.hash256]: hashOf((b) => sha256d(b)),
+  [ofInput.txid]: sizeOf(32), [ofInput.vout]: sizeOf(4), [ofInput.sequence]: sizeOf(4), [ofInput.minTime]: (f) => sizeOf(4)(f) && u32(f.value) >= timeThreshold, [ofInput.minHeight]: (f) => sizeOf(4)(f) && u32(f.value) > 0 && u32(f.value) < timeThreshold,
+  [ofInput.tapKeySig]: (f) => bare(f) && isSchnorr(f), [ofInput.tapScriptSig]: (f) => f.data.length === 64 && isSchnorr(f),
+  [ofInput.tapLeaf]: (f) => f.data.length >= 33 && f.data.length <= 33 + 32 * 128 && (f.data.length - 33) % 32 === 0 && f.value.length > 0,
+  [ofInput.tapDerivation]: tapDerivation, [ofInput.tapKey]: sizeOf(32), [ofInput.tapRoot]: sizeOf(32), [ofInput.proprietary]: proprietary,
 };
 const outputFields: Readonly<Record<number, Check>> = {
-  0x00: bare, 0x01: bare, 0x02: derivation, 0x03: sizeOf(8), 0x04: bare, 0x05: sizeOf(32), 0x06: tapTree, 0x07: tapDerivation, 0xfc: proprietary,
+  [ofOutput.redeemScript]: bare, [ofOutput.witnessScript]: bare, [ofOutput.derivation]: derivation, [ofOutput.amount]: sizeOf(8), [ofOutput.script]: bare, [ofOutput.tapKey]: sizeOf(32), [ofOutput.tapTree]: tapTree, [ofOutput.tapDerivation]: tapDerivation, [ofOutput.proprietary]: proprietary,
 };
 
 /** A map as it stands, and its fields: of a kind that may stand several times,
@@ -128,34 +141,34 @@ export class PSBT {
     if (!equal(b.subarray(0, magic.length), magic)) throw new Malformed("it doesn't begin like one");
     const c = new Cursor(b.subarray(magic.length)), global = new FieldMap('the global map', c, b, globalFields);
     this.#head = b.subarray(0, b.length - c.left);
-    this.version = global.u32(0xfb) ?? 0;
+    this.version = global.u32(ofGlobal.version) ?? 0;
     const v2 = this.version === 2;
     if (this.version !== 0 && !v2) throw new Malformed(`there is no version ${this.version}`);
-    if (v2 ? global.has(0x00) || ![0x02, 0x04, 0x05].every((k) => global.has(k)) : !global.has(0x00) || global.has(0x02, 0x03, 0x04, 0x05, 0x06)) throw new Malformed('its global map is that of another version');
-    const unsigned = v2 ? undefined : whole(global.get(0x00)!, readUnsigned);
-    const [ins, outs] = unsigned ? [unsigned.ins.length, unsigned.outs.length] : [0x04, 0x05].map((k) => whole(global.get(k)!, (x) => x.compact())) as [number, number];
+    if (v2 ? global.has(ofGlobal.unsigned) || ![ofGlobal.txVersion, ofGlobal.inputs, ofGlobal.outputs].every((k) => global.has(k)) : !global.has(ofGlobal.unsigned) || global.has(ofGlobal.txVersion, ofGlobal.fallback, ofGlobal.inputs, ofGlobal.outputs, ofGlobal.modifiable)) throw new Malformed('its global map is that of another version');
+    const unsigned = v2 ? undefined : whole(global.get(ofGlobal.unsigned)!, readUnsigned);
+    const [ins, outs] = unsigned ? [unsigned.ins.length, unsigned.outs.length] : [ofGlobal.inputs, ofGlobal.outputs].map((k) => whole(global.get(k)!, (x) => x.compact())) as [number, number];
     if (ins + outs > c.left) throw new Malformed('it has fewer maps than it counts');
     this.inputs = Array.from({ length: ins }, (_, i) => new FieldMap(`input ${i}`, c, b, inputFields));
     this.#outputs = Array.from({ length: outs }, (_, i) => new FieldMap(`output ${i}`, c, b, outputFields));
     c.end();
-    if (v2 ? this.inputs.some((m) => !m.has(0x0e) || !m.has(0x0f)) || this.#outputs.some((m) => !m.has(0x03) || !m.has(0x04))
-      : this.inputs.some((m) => m.has(0x0e, 0x0f, 0x10, 0x11, 0x12)) || this.#outputs.some((m) => m.has(0x03, 0x04))) throw new Malformed('an input or output lacks what its version has, or has what it lacks');
-    this.#modifiable = global.get(0x06)?.[0] ?? 0;
+    if (v2 ? this.inputs.some((m) => !m.has(ofInput.txid) || !m.has(ofInput.vout)) || this.#outputs.some((m) => !m.has(ofOutput.amount) || !m.has(ofOutput.script))
+      : this.inputs.some((m) => m.has(ofInput.txid, ofInput.vout, ofInput.sequence, ofInput.minTime, ofInput.minHeight)) || this.#outputs.some((m) => m.has(ofOutput.amount, ofOutput.script))) throw new Malformed('an input or output lacks what its version has, or has what it lacks');
+    this.#modifiable = global.get(ofGlobal.modifiable)?.[0] ?? 0;
     this.tx = unsigned ?? this.#build(global);
   }
 
   #build(global: FieldMap): Tx {
-    const ins = this.inputs.map((m): TxIn => ({ txid: m.get(0x0e)!, vout: m.u32(0x0f)!, sequence: m.u32(0x10) ?? 0xffffffff }));
-    const outs = this.#outputs.map((m): TxOut => whole(concat(m.get(0x03)!, sized(m.get(0x04)!)), readOutput));
-    return { version: global.u32(0x02)!, ins, outs, locktime: this.#locktime() ?? global.u32(0x03) ?? 0 };
+    const ins = this.inputs.map((m): TxIn => ({ txid: m.get(ofInput.txid)!, vout: m.u32(ofInput.vout)!, sequence: m.u32(ofInput.sequence) ?? 0xffffffff }));
+    const outs = this.#outputs.map((m): TxOut => whole(concat(m.get(ofOutput.amount)!, sized(m.get(ofOutput.script)!)), readOutput));
+    return { version: global.u32(ofGlobal.txVersion)!, ins, outs, locktime: this.#locktime() ?? global.u32(ofGlobal.fallback) ?? 0 };
   }
 
   /** The greatest lock time that any input needs, of the kind that all which
    * need one take, blocks before seconds (BIP-370). */
   #locktime(): number | undefined {
-    const needing = this.inputs.filter((m) => m.has(0x11, 0x12));
+    const needing = this.inputs.filter((m) => m.has(ofInput.minTime, ofInput.minHeight));
     if (needing.length === 0) return undefined;
-    const kind = [0x12, 0x11].find((k) => needing.every((m) => m.has(k)));
+    const kind = [ofInput.minHeight, ofInput.minTime].find((k) => needing.every((m) => m.has(k)));
     if (kind === undefined) throw new Malformed('some inputs need a lock time in blocks and others one in seconds');
     return Math.max(...needing.map((m) => m.u32(kind)!));
   }
@@ -173,7 +186,7 @@ export class PSBT {
       return out;
     });
     if (own.length === 0 || own.length > maxOwn) throw new Malformed(`no input is the wallet's, or more than ${maxOwn}`);
-    const unproved = this.inputs.findIndex((m) => !m.has(0x00));
+    const unproved = this.inputs.findIndex((m) => !m.has(ofInput.previous));
     if (unproved >= 0 && own.some((s) => s.kind !== 'p2tr')) throw new Malformed(`input ${unproved}: its previous transaction is missing (non_witness_utxo)`);
     return { prev, own };
   }
@@ -193,7 +206,7 @@ export class PSBT {
 }
 
 function spent(m: FieldMap, point: TxIn, i: number): TxOut {
-  const claimed = m.get(0x01), previous = m.get(0x00), claim = claimed && whole(claimed, readOutput);
+  const claimed = m.get(ofInput.spent), previous = m.get(ofInput.previous), claim = claimed && whole(claimed, readOutput);
   if (!previous) {
     if (!claim) throw new Malformed(`input ${i} doesn't say what it spends: non_witness_utxo is missing`);
     return claim;
@@ -206,7 +219,7 @@ function spent(m: FieldMap, point: TxIn, i: number): TxOut {
 
 /** Scripts beside an input are those of the output that it spends. */
 function consistent(m: FieldMap, script: Uint8Array, i: number): void {
-  const redeem = m.get(0x04), inner = m.get(0x05), kind = kindOf(script), witness = m.has(0x01);
+  const redeem = m.get(ofInput.redeemScript), inner = m.get(ofInput.witnessScript), kind = kindOf(script), witness = m.has(ofInput.spent);
   if (witness && !isSegwit(kind) && kind !== 'p2sh') throw new Malformed(`input ${i} has a witness_utxo and spends an output from before segwit`);
   if (redeem && (!equal(script, payToScript(redeem)) || (witness && !isSegwit(kindOf(redeem))))) throw new Malformed(`input ${i}: the redeem script isn't that of the output`);
   const of = redeem ?? script;
@@ -216,11 +229,11 @@ function consistent(m: FieldMap, script: Uint8Array, i: number): void {
 /** An input that the wallet's key spends. */
 function spend(m: FieldMap, w: Scripts, index: number, kind: OwnKind): Spend {
   const no = (why: string): never => { throw new Malformed(`the wallet's own input ${index} ${why}`); };
-  const tapKey = m.get(0x17), asked = m.u32(0x03);
-  if (m.has(0x02, 0x13, 0x14, 0x07, 0x08)) no('has a signature already');
-  if (m.has(0x05, 0x15)) no("has a script that isn't the wallet's");
-  if (kind === 'p2sh' && !m.has(0x04)) no('has no redeem script');
-  if (m.has(0x18) || (tapKey && (kind !== 'p2tr' || !equal(tapKey, w.publicKey.subarray(1))))) no('claims another Taproot key or a script tree');
+  const tapKey = m.get(ofInput.tapKey), asked = m.u32(ofInput.sighash);
+  if (m.has(ofInput.partialSig, ofInput.tapKeySig, ofInput.tapScriptSig, ofInput.finalScript, ofInput.finalWitness)) no('has a signature already');
+  if (m.has(ofInput.witnessScript, ofInput.tapLeaf)) no("has a script that isn't the wallet's");
+  if (kind === 'p2sh' && !m.has(ofInput.redeemScript)) no('has no redeem script');
+  if (m.has(ofInput.tapRoot) || (tapKey && (kind !== 'p2tr' || !equal(tapKey, w.publicKey.subarray(1))))) no('claims another Taproot key or a script tree');
   if (asked !== undefined && asked !== 1 && (asked !== 0 || kind !== 'p2tr')) no(`asks for hash type ${asked}, which leaves parts of the transaction open; use SIGHASH_ALL`);
   return { index, kind, type: asked ?? (kind === 'p2tr' ? 0 : 1) };
 }
