@@ -144,15 +144,18 @@ export class PSBT {
     this.version = global.u32(ofGlobal.version) ?? 0;
     const v2 = this.version === 2;
     if (this.version !== 0 && !v2) throw new Malformed(`there is no version ${this.version}`);
-    if (v2 ? global.has(ofGlobal.unsigned) || ![ofGlobal.txVersion, ofGlobal.inputs, ofGlobal.outputs].every((k) => global.has(k)) : !global.has(ofGlobal.unsigned) || global.has(ofGlobal.txVersion, ofGlobal.fallback, ofGlobal.inputs, ofGlobal.outputs, ofGlobal.modifiable)) throw new Malformed('its global map is that of another version');
+    const needed = v2 ? [ofGlobal.txVersion, ofGlobal.inputs, ofGlobal.outputs] : [ofGlobal.unsigned];
+    const others = v2 ? [ofGlobal.unsigned] : [ofGlobal.txVersion, ofGlobal.fallback, ofGlobal.inputs, ofGlobal.outputs, ofGlobal.modifiable];
+    if (!needed.every((k) => global.has(k)) || global.has(...others)) throw new Malformed('its global map is that of another version');
     const unsigned = v2 ? undefined : whole(global.get(ofGlobal.unsigned)!, readUnsigned);
     const [ins, outs] = unsigned ? [unsigned.ins.length, unsigned.outs.length] : [ofGlobal.inputs, ofGlobal.outputs].map((k) => whole(global.get(k)!, (x) => x.compact())) as [number, number];
     if (ins + outs > c.left) throw new Malformed('it has fewer maps than it counts');
     this.inputs = Array.from({ length: ins }, (_, i) => new FieldMap(`input ${i}`, c, b, inputFields));
     this.#outputs = Array.from({ length: outs }, (_, i) => new FieldMap(`output ${i}`, c, b, outputFields));
     c.end();
-    if (v2 ? this.inputs.some((m) => !m.has(ofInput.txid) || !m.has(ofInput.vout)) || this.#outputs.some((m) => !m.has(ofOutput.amount) || !m.has(ofOutput.script))
-      : this.inputs.some((m) => m.has(ofInput.txid, ofInput.vout, ofInput.sequence, ofInput.minTime, ofInput.minHeight)) || this.#outputs.some((m) => m.has(ofOutput.amount, ofOutput.script))) throw new Malformed('an input or output lacks what its version has, or has what it lacks');
+    const lacks = this.inputs.some((m) => !m.has(ofInput.txid) || !m.has(ofInput.vout)) || this.#outputs.some((m) => !m.has(ofOutput.amount) || !m.has(ofOutput.script));
+    const has = this.inputs.some((m) => m.has(ofInput.txid, ofInput.vout, ofInput.sequence, ofInput.minTime, ofInput.minHeight)) || this.#outputs.some((m) => m.has(ofOutput.amount, ofOutput.script));
+    if (v2 ? lacks : has) throw new Malformed('an input or output lacks what its version has, or has what it lacks');
     this.#modifiable = global.get(ofGlobal.modifiable)?.[0] ?? 0;
     this.tx = unsigned ?? this.#build(global);
   }

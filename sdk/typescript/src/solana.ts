@@ -151,7 +151,7 @@ function parse(b: Uint8Array): Parsed {
 const present = (signature: Uint8Array): boolean => signature.some((b) => b !== 0);
 
 /** Decodes a transaction in base64 that the wallet hasn't signed yet. */
-export function prepareSolana(network: string, raw: string, publicKey: Uint8Array): Prepared {
+export function prepareSolana(_network: string, raw: string, publicKey: Uint8Array): Prepared {
   let b: Uint8Array;
   try {
     b = unbase64(raw);
