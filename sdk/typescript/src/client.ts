@@ -3,7 +3,7 @@ import { equal, hex, isUUID, sha256, unbase64 } from './canon.js';
 import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, SigilVerificationError, broken } from './errors.js';
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
-import { openIntent, type Intent } from './intent.js';
+import { openDecoded, openIntent, type Decoded, type Intent } from './intent.js';
 import { family, networkSlugs, type Prepared } from './networks.js';
 import { methodOf, payloadOf, prepare, type Order, type SignAuthorizationOptions, type SignOptions, type SignTransactionOptions, type SignTypedDataOptions, type SignUserOperationOptions } from './payload.js';
 import { zero32, type WalletCertificate } from './receipt.js';
@@ -159,6 +159,17 @@ export class SigilS2S {
   async signUserOperation(options: SignUserOperationOptions): Promise<SignDocumentResult> {
     if (typeof options.userOperation !== 'object') throw new SigilConfigError('invalid_argument', 'userOperation must be an object');
     return (await this.#signOne(options)) as SignDocumentResult;
+  }
+
+  /** Says in words what a transaction or document does, what about it deserves a
+   * second look, and what the policy of a key must accept. It must be of the
+   * bytes that are made here; what it says of them is the service's word until
+   * a signature's receipt has the digest of the same intent. */
+  async decode(options: Exclude<Order, SignOptions>): Promise<Decoded> {
+    const root = await this.#trusted();
+    const { prepared, body } = await this.#plan(root, options);
+    if (prepared.decoded === undefined) throw new SigilConfigError('invalid_argument', 'a message says itself what it says: decode is for the rest');
+    return openDecoded(prepared, options.network, object(await this.#t.call({ method: 'POST', path: '/v1/s2s/transactions/decode', body: JSON.stringify(body) }), 'reply'));
   }
 
   async #signOne(options: Order): Promise<SignResult> {

@@ -5,6 +5,6 @@ export type { VerificationCode } from './errors.js';
 export type { Attested } from './evidence.js';
 export type { Receipt } from './view.js';
 export type { TypedData } from './typeddata.js';
-export type { Action, Effects, Intent, IntentKind } from './intent.js';
+export type { Action, Decoded, Effects, Intent, IntentKind } from './intent.js';
 export type { Authorization, SignAuthorizationOptions, SignOptions, SignTransactionOptions, SignTypedDataOptions, SignUserOperationOptions } from './payload.js';
 export type { SignatureScheme, UserOperation } from './useroperation.js';

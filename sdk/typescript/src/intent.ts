@@ -69,3 +69,37 @@ export function openIntent(p: Prepared, network: string, reply: Record<string, u
   if (!known) throw broken('response_invalid', "the intent isn't of the shape that intents have");
   return { intent: intent as unknown as Intent, digest: sha256(JSON.stringify(intent)) };
 }
+
+/** An intent for a person to read. */
+export interface Decoded {
+  readonly intent: Intent;
+  /** SHA-256 of the intent in hex, as a receipt has it. */
+  readonly intentDigest: string;
+  /** A sentence for each action, and one for the fee. */
+  readonly summary: readonly string[];
+  /** What deserves a second look, spelled out. */
+  readonly flags: readonly { readonly flag: string; readonly says: string }[];
+  /** What the policy of a key must accept, all of it (docs/FORMATS.md). */
+  readonly accept: readonly { readonly kind: string; readonly network: string; readonly [member: string]: unknown }[];
+  /** Why it is never signed, whatever a policy says. */
+  readonly refused: readonly string[];
+}
+
+/** Takes what a reply says of the bytes that were prepared here. Flags are those
+ * of the intent, each once. */
+export function openDecoded(p: Prepared, network: string, reply: Record<string, unknown>): Decoded {
+  const { intent, digest } = openIntent(p, network, reply);
+  if (reply['intent_digest'] !== hex(digest)) throw broken('response_mismatch', 'the digest is of another intent', 'intent_digest');
+  const list = (name: string, of: (v: unknown) => boolean): unknown[] => {
+    const v = reply[name];
+    if (!Array.isArray(v) || !v.every(of)) throw broken('response_invalid', `${name} is no list of what belongs there`, name);
+    return v;
+  };
+  const text = (v: unknown): boolean => typeof v === 'string', texts = (v: unknown, ...members: string[]): boolean => members.every((m) => text(object(v, m)[m]));
+  const flags = list('flags', (v) => texts(v, 'flag', 'says')) as Decoded['flags'];
+  if (flags.length !== intent.effects.flags.length || flags.some((f, i) => f.flag !== intent.effects.flags[i])) throw broken('response_mismatch', 'the flags are not those of the intent', 'flags');
+  return {
+    intent, intentDigest: hex(digest), summary: list('summary', text) as string[], flags,
+    accept: list('accept', (v) => texts(v, 'kind', 'network')) as Decoded['accept'], refused: list('refused', text) as string[],
+  };
+}

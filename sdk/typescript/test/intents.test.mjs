@@ -64,6 +64,33 @@ for (const [what, call] of Object.entries(calls)) {
     assert.deepEqual((await run()).intent, honest.intent); // the canary
   });
 
+  test(`lies about ${what} that is decoded alone`, async (t) => {
+    const s = await start(t), sigil = client(s), [method, order] = call(s, 0), ordered = { walletId: s.wallet.id, ...order };
+    const honest = await sigil.decode(ordered);
+    assert.deepEqual(honest.intent, (await sigil[method](ordered)).intent);
+    assert.equal(honest.intentDigest, sha256(JSON.stringify(honest.intent)).toString('hex'));
+    for (const [name, change, code, field] of [
+      ['other bytes', (r) => { r.intent.sha256 = sha256('x').toString('hex'); }, 'response_mismatch', 'intent'],
+      ['another recipient', (r) => { r.intent.effects.actions[0].to = 'somebody else'; }, 'response_mismatch', 'intent_digest'],
+      ['another digest', (r) => { r.intent_digest = 'ab'.repeat(32); }, 'response_mismatch', 'intent_digest'],
+      ['a flag that the intent has not', (r) => { r.flags.push({ flag: 'x', says: 'x' }); }, 'response_mismatch', 'flags'],
+      ['a flag without words', (r) => { r.flags = [{ flag: 'x' }]; }, 'response_invalid', 'flags'],
+      ['no summary', (r) => { delete r.summary; }, 'response_invalid', 'summary'],
+      ['an acceptance without network', (r) => { r.accept = [{ kind: 'call' }]; }, 'response_invalid', 'accept'],
+      ['a refusal that is no text', (r) => { r.refused = [1]; }, 'response_invalid', 'refused'],
+    ]) {
+      s.attack = { reply: (url, d) => {
+        if (url !== '/v1/s2s/transactions/decode') return d;
+        const lie = structuredClone(d);
+        change(lie);
+        return lie;
+      } };
+      await refused(sigil.decode(ordered), code, field, name);
+    }
+    s.attack = {};
+    assert.deepEqual(await sigil.decode(ordered), honest); // the canary
+  });
+
   test(`a denial of ${what} has no intent`, async (t) => {
     const s = await start(t), sigil = client(s), [method, order] = call(s, 0);
     if (order.network === 'solana') return; // the double denies none of those

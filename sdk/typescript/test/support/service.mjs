@@ -305,6 +305,10 @@ export class Service {
         return this.show(w);
       }
       case 'POST /v1/s2s/sign': return this.once(r, () => this.sign(r));
+      case 'POST /v1/s2s/transactions/decode': {
+        const { intent } = this.sign(r); // what is decided here, nobody asks for
+        return { intent, intent_digest: sha256(JSON.stringify(intent)).toString('hex'), summary: ['a sentence'], flags: intent.effects.flags.map((flag) => ({ flag, says: `It is ${flag}.` })), accept: [], refused: [] };
+      }
       case 'POST /v1/s2s/wallets': return this.once(r, () => this.create(r));
       case 'GET /v1/attestation':
         if (query) return this.answerChallenge(Buffer.from(new URLSearchParams(query).get('challenge'), 'hex'));
