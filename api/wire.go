@@ -54,6 +54,32 @@ type Signature struct {
 	SignedPSBT string `json:"signed_psbt,omitempty"`
 }
 
+// Decoded says what a payload does, for a person to read: the control plane's
+// word, as long as no receipt has the intent's digest.
+type Decoded struct {
+	WalletID  string `json:"wallet_id"`
+	Network   string `json:"network"`
+	Address   string `json:"address"`
+	PublicKey string `json:"public_key"` // hex
+
+	// Intent and its SHA-256 in hex, as a receipt names it.
+	Intent       json.RawMessage `json:"intent"`
+	IntentDigest string          `json:"intent_digest"`
+	// Summary has a sentence for each action, and one for the fee.
+	Summary []string      `json:"summary"`
+	Flags   []FlagMeaning `json:"flags"`
+	// Accept is what a key's policy must name, all of it, for the payload to
+	// be signed; Refused is what no policy can.
+	Accept  []json.RawMessage `json:"accept"`
+	Refused []string          `json:"refused"`
+}
+
+// FlagMeaning spells out what deserves a second look.
+type FlagMeaning struct {
+	Flag string `json:"flag"`
+	Says string `json:"says"`
+}
+
 // Wallet is a wallet as it is listed. Clients verify Certificate and derive
 // addresses from it by themselves.
 type Wallet struct {

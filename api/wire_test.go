@@ -22,7 +22,7 @@ func wire() map[string]any {
 		"Error": api.Error{}, "Evidence": api.Evidence{}, "Key": api.Key{}, "KeyList": api.List[api.Key]{}, "Network": api.Network{},
 		"Organization": api.Organization{}, "Receipt": api.Receipt{}, "ReceiptRef": api.ReceiptRef{}, "Signature": api.Signature{},
 		"ChangeWallet": api.ChangeWallet{}, "Checkpoint": api.Checkpoint{}, "Consistency": api.Consistency{}, "Entries": api.Entries{}, "Entry": api.Entry{},
-		"Inclusion": api.Inclusion{}, "Tile": api.Tile{},
+		"Decoded": api.Decoded{}, "FlagMeaning": api.FlagMeaning{}, "Inclusion": api.Inclusion{}, "Tile": api.Tile{},
 		"Wallet": api.Wallet{}, "WalletList": api.List[api.Wallet]{}, "AuditEvent": api.AuditEvent{}, "AuditList": api.List[api.AuditEvent]{},
 	}
 }

@@ -64,6 +64,30 @@ func TestSignTransaction(t *testing.T) {
 	}
 }
 
+// What is decoded here is what the receipt says, the same as the service says.
+func TestDecode(t *testing.T) {
+	s := newStack(t)
+	c := s.trader(t)
+	d := must(c.Decode(t.Context(), s.transaction(transfer)))(t)
+	res := must(c.Sign(t.Context(), s.transaction(transfer)))(t)
+	if digest := res.Receipt.Leaf.IntentDigest; d.IntentDigest != hex.EncodeToString(digest[:]) || string(d.Intent) != string(res.Intent) || len(d.Summary) != 2 || len(d.Accept)+len(d.Refused) != 0 {
+		t.Errorf("%+v", d)
+	}
+	if d := must(c.Decode(t.Context(), s.transaction(opaque)))(t); len(d.Accept) != 1 {
+		t.Errorf("%+v", d)
+	}
+	for field, r := range map[string]client.SignRequest{
+		"WalletID": {WalletID: "x", Network: "base", Transaction: transfer},
+		"payload":  {WalletID: s.wallet.ID, Network: "base", Transaction: transfer + "00"},
+		"Network":  {WalletID: s.wallet.ID, Network: "nowhere", Transaction: transfer},
+	} {
+		var e *client.ArgumentError
+		if _, err := c.Decode(t.Context(), r); !errors.As(err, &e) || e.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
 // Transactions through the SDK, against the whole stack: alone, again, and in a
 // batch beside others.
 func TestTransactionsOfTheWholeStack(t *testing.T) {

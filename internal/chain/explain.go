@@ -38,7 +38,7 @@ func (p *Prepared) Explain(n *Network) (*Explanation, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256(intent)
-	out := &Explanation{Intent: intent, IntentDigest: hex.EncodeToString(digest[:])}
+	out := &Explanation{Intent: intent, IntentDigest: hex.EncodeToString(digest[:]), Flags: []FlagMeaning{}, Accept: []policy.Acceptance{}, Refused: []string{}}
 	e := p.Intent.Effects
 	if e == nil {
 		out.Summary = []string{fmt.Sprintf("a message of %d bytes, format %s", p.Intent.Length, p.Intent.Format)}
@@ -47,7 +47,6 @@ func (p *Prepared) Explain(n *Network) (*Explanation, error) {
 	for i := range e.Actions {
 		out.Summary = append(out.Summary, e.Actions[i].sentence(n))
 	}
-	out.Flags, out.Accept, out.Refused = []FlagMeaning{}, []policy.Acceptance{}, []string{}
 	if e.FeeMax != "0" || p.Intent.Kind == KindTransaction {
 		out.Summary = append(out.Summary, e.fee(n))
 	}

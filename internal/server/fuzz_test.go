@@ -83,6 +83,7 @@ func FuzzHandler(f *testing.F) {
 	f.Add("POST", "/v1/s2s/sign", "", "", "", sign(`,"message_format":"solana-offchain-v0","application_domain":"1","content_format":"ascii"`), true)
 	f.Add("POST", "/v1/s2s/sign/batch", "", "", "", []byte(`{"items":[null,{"wallet_id":"{wallet}","network":"base","message":"hi"},{"x":[]}]}`), true)
 	f.Add("POST", "/v1/s2s/sign", "", "", "", []byte(`{"wallet_id":"{wallet}","network":"base","transaction":"0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"}`), true)
+	f.Add("POST", "/v1/s2s/transactions/decode", "", "", "", []byte(`{"wallet_id":"{wallet}","network":"base","transaction":"0x02c0"}`), true)
 	f.Add("PATCH", "/v1/s2s/wallets/{wallet}", "", "", "", []byte(`{"label":"x","archived":false}`), true)
 	f.Add("GET", "/v1/s2s/wallets", "label_prefix=x&address=0x00&created_after=2026-01-31T12:00:00%2B01:00&archived=all", "", "", []byte(nil), true)
 	f.Add("GET", "/v1/log/inclusion", "size=1&receipt=00000000-0000-4000-8000-000000000001", "", "", []byte(nil), true)

@@ -11,8 +11,6 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/authority"
-	"github.com/sigilkeys/sigil/internal/canon"
-	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/org"
 	"github.com/sigilkeys/sigil/internal/signing"
 	"github.com/sigilkeys/sigil/internal/store"
@@ -332,103 +330,6 @@ func deniedBy(o *signing.Outcome) error {
 		return nil
 	}
 	return &denied{code: api.Code(o.Leaf.Reason), message: o.Decision.Explanation, receipt: receiptRef(o)}
-}
-
-// signBody mirrors the workload's: decoded here for precise errors.
-type signBody struct {
-	WalletID string `json:"wallet_id"`
-	Network  string `json:"network"`
-	chain.Payload
-}
-
-func (s *Server) sign(c *call) (reply, error) {
-	out, err := s.signature(c.ctx, c.decision(), c.body)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(http.StatusOK, out)
-}
-
-// signature has what a body, or an item of one, says signed.
-func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) (*api.Signature, error) {
-	var body signBody
-	if err := decodeObject(raw, &body); err != nil {
-		return nil, err
-	}
-	kind, err := body.Kind()
-	if err != nil {
-		return nil, refuse(api.CodeInvalidArgument, "%s", strings.TrimPrefix(err.Error(), chain.CodeArgument+": "))
-	}
-	id, err := canon.ParseUUID(body.WalletID)
-	if err != nil {
-		return nil, refuse(api.CodeInvalidArgument, "wallet_id isn't a lower-case UUID")
-	}
-	n, known := s.Networks.Lookup(body.Network)
-	if !known {
-		return nil, refuse(api.CodeUnknownNetwork, "there is no network %.40q; GET /v1/networks lists them", body.Network)
-	}
-	w, err := s.Signing.Wallet(ctx, call.Key.OrganizationID, id)
-	if err != nil {
-		return nil, err
-	}
-	if !w.Archived.IsZero() {
-		if err := s.archived(ctx, call, id); err != nil {
-			return nil, err
-		}
-	}
-	publicKey, has := w.PublicKeys[n.Curve.String()]
-	if !has {
-		return nil, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
-	}
-	call.Wallet = w
-	o, err := s.Signing.Decide(ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	if err := deniedBy(o); err != nil {
-		return nil, err
-	}
-	out := &api.Signature{Signature: string(o.Decision.Result), WalletID: w.ID.String(), Network: n.Slug,
-		Address: w.Addresses[n.Slug], PublicKey: publicKey, Receipt: receiptRef(o)}
-	if kind != chain.KindMessage {
-		err = explain(out, n, &body.Payload)
-	}
-	return out, err
-}
-
-// explain adds the intent that the receipt names, and puts the signature into
-// the transaction that was asked for: all is public, and the workload released
-// no more than the signature.
-func explain(out *api.Signature, n *chain.Network, p *chain.Payload) error {
-	pub, err := hex.DecodeString(out.PublicKey)
-	if err != nil {
-		return err
-	}
-	prepared, err := p.Prepare(n, pub)
-	if err != nil {
-		return err
-	}
-	if out.Intent, err = prepared.Intent.Encode(); err != nil {
-		return err
-	}
-	signed, err := n.Assemble(prepared, out.Signature)
-	if err != nil {
-		return err
-	}
-	out.SignedTransaction, out.TransactionHash, out.SignedPSBT = signed.Text, signed.ID, signed.PSBT
-	return nil
-}
-
-// archived refuses to sign with an archived wallet what wasn't decided before:
-// a repeated request gets the answer that it got.
-func (s *Server) archived(ctx context.Context, call *signing.Call, wallet canon.UUID) error {
-	switch before, err := s.Signing.Decided(ctx, call); {
-	case err != nil:
-		return err
-	case !before:
-		return refuse(api.CodeWalletArchived, "the wallet %s is archived; take it back from the archive to sign with it", wallet)
-	}
-	return nil
 }
 
 func (s *Server) getReceipt(c *call) (reply, error) {

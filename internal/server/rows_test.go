@@ -44,22 +44,23 @@ func rows() map[string]row {
 		},
 		"POST /v1/orgs": {body: empty,
 			public: "its id is the owner's choice, and only creating it again tells that it is taken"},
-		"GET /v1/orgs/{org}":              {foreign: organisations("")},
-		"GET /v1/orgs/{org}/api-keys":     {foreign: organisations("/api-keys")},
-		"GET /v1/orgs/{org}/audit":        {foreign: organisations("/audit")},
-		"POST /v1/orgs/{org}/api-keys":    {body: empty, foreign: grants},
-		"POST /v1/orgs/{org}/revocations": {body: empty, foreign: revocations},
-		"GET /v1/s2s/credential":          {},
-		"GET /v1/s2s/wallets":             {},
-		"POST /v1/s2s/wallets":            {body: empty},
-		"GET /v1/s2s/wallets/{id}":        {foreign: inPath("GET /v1/s2s/wallets/", "", func(s *scene) string { return s.wallet.ID })},
-		"PATCH /v1/s2s/wallets/{id}":      {body: label, foreign: inPath("PATCH /v1/s2s/wallets/", "", func(s *scene) string { return s.wallet.ID })},
-		"POST /v1/s2s/sign":               {body: func(s *scene) string { return signBody(s.wallet.ID) }, foreign: signing},
-		"POST /v1/s2s/sign/batch":         {body: func(s *scene) string { return signItems(s.wallet.ID) }, foreign: batches},
-		"POST /v1/s2s/wallets/bulk":       {body: func(*scene) string { return `{"items":[{},{}]}` }},
-		"GET /v1/log/checkpoint":          {},
-		"GET /v1/log/inclusion":           {foreign: inclusions},
-		"GET /v1/log/consistency":         {},
+		"GET /v1/orgs/{org}":               {foreign: organisations("")},
+		"GET /v1/orgs/{org}/api-keys":      {foreign: organisations("/api-keys")},
+		"GET /v1/orgs/{org}/audit":         {foreign: organisations("/audit")},
+		"POST /v1/orgs/{org}/api-keys":     {body: empty, foreign: grants},
+		"POST /v1/orgs/{org}/revocations":  {body: empty, foreign: revocations},
+		"GET /v1/s2s/credential":           {},
+		"GET /v1/s2s/wallets":              {},
+		"POST /v1/s2s/wallets":             {body: empty},
+		"GET /v1/s2s/wallets/{id}":         {foreign: inPath("GET /v1/s2s/wallets/", "", func(s *scene) string { return s.wallet.ID })},
+		"PATCH /v1/s2s/wallets/{id}":       {body: label, foreign: inPath("PATCH /v1/s2s/wallets/", "", func(s *scene) string { return s.wallet.ID })},
+		"POST /v1/s2s/sign":                {body: func(s *scene) string { return signBody(s.wallet.ID) }, foreign: signing},
+		"POST /v1/s2s/transactions/decode": {body: func(s *scene) string { return signBody(s.wallet.ID) }, foreign: decoding},
+		"POST /v1/s2s/sign/batch":          {body: func(s *scene) string { return signItems(s.wallet.ID) }, foreign: batches},
+		"POST /v1/s2s/wallets/bulk":        {body: func(*scene) string { return `{"items":[{},{}]}` }},
+		"GET /v1/log/checkpoint":           {},
+		"GET /v1/log/inclusion":            {foreign: inclusions},
+		"GET /v1/log/consistency":          {},
 		"GET /v1/log/tiles/{level}/{index}": {
 			public: "a tile is named by its place in the ledger of the caller's organisation",
 		},
@@ -112,8 +113,12 @@ func organisations(suffix string) func(*scene) []foreign {
 	return inPath("GET /v1/orgs/", suffix, func(s *scene) string { return s.owner.Genesis.OrganizationID.String() })
 }
 
-func signing(s *scene) []foreign {
-	return []foreign{{"wallet_id", s.Request(s.stranger, "POST", "/v1/s2s/sign", signBody(s.wallet.ID)), s.Request(s.stranger, "POST", "/v1/s2s/sign", signBody(nobodys))}}
+func signing(s *scene) []foreign { return ofWallets(s, "/v1/s2s/sign") }
+
+func decoding(s *scene) []foreign { return ofWallets(s, "/v1/s2s/transactions/decode") }
+
+func ofWallets(s *scene, path string) []foreign {
+	return []foreign{{"wallet_id", s.Request(s.stranger, "POST", path, signBody(s.wallet.ID)), s.Request(s.stranger, "POST", path, signBody(nobodys))}}
 }
 
 func batches(s *scene) []foreign {

@@ -137,6 +137,7 @@ func table() []row {
 		{"POST", "/v1/s2s/wallets", authDecision, MaxBody, long, (*Server).createWallet},
 		{"POST", "/v1/s2s/sign", authDecision, MaxBody, long, (*Server).sign},
 		{"POST", "/v1/s2s/sign/batch", authDecision, MaxBody, long, (*Server).signBatch},
+		{"POST", "/v1/s2s/transactions/decode", authReader, MaxBody, short, (*Server).decode},
 		{"POST", "/v1/s2s/wallets/bulk", authDecision, MaxBody, longest, (*Server).createWallets},
 		{"GET", "/v1/receipts/{id}", authReader, 0, short, (*Server).getReceipt},
 		{"GET", "/v1/log/checkpoint", authReader, 0, short, (*Server).checkpoint},

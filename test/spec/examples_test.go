@@ -187,6 +187,9 @@ func (r *recorder) organization() string {
 // transfer pays 0.01 on Base to one that EIP-55 has as an example.
 const transfer = "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0"
 
+// approval lets the same take all USDC on Base.
+const approval = "0x02f86d82210508830f42408405f5e10082ea6094833589fcd6edb6e08f4c7c32d4f71b54bda0291380b844095ea7b30000000000000000000000005aaeb6053f3e94c9b9a09f33669435e7ef1beaedffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0"
+
 func signBody(wallet, message string) string {
 	return fmt.Sprintf(`{"wallet_id":%q,"network":"base","message":%q}`, wallet, message)
 }
@@ -202,6 +205,8 @@ func (r *recorder) wallets(wallet string) {
 	r.send(r.Request(r.token, "GET", "/v1/receipts/"+s.Receipt.ID, ""), 200, "", "Receipt")
 	r.send(r.Request(r.token, "POST", "/v1/s2s/sign", fmt.Sprintf(`{"wallet_id":%q,"network":"base","transaction":%q}`, wallet, transfer)),
 		200, "SignTransaction", "TransactionSignature")
+	r.send(r.Request(r.token, "POST", "/v1/s2s/transactions/decode", fmt.Sprintf(`{"wallet_id":%q,"network":"base","transaction":%q}`, wallet, approval)),
+		200, "DecodeTransaction", "DecodedTransaction")
 	r.get("/v1/attestation/"+s.Receipt.Evidence, "Evidence")
 }
 
