@@ -200,6 +200,7 @@ func FlagText(flag string) string {
 		"stake_authorize":         "Another may move or withdraw a stake.",
 		"stake_lockup":            "A stake is locked, or let go.",
 		"to_token_contract":       "Tokens go to their own contract, where most are lost.",
+		"transfer_hook":           "With the transfer the token calls another program, which may do what the transaction doesn't say with the accounts that are there for it.",
 		"token_2022":              "The token's mint may take fees and call other programs.",
 		"unknown_amount":          "How much moves, the chain's state says and the transaction doesn't.",
 		"unknown_mint":            "Of which token, the chain's state says and the transaction doesn't.",

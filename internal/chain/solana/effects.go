@@ -17,6 +17,7 @@ const (
 	flagClose          = "close_account"   // an account ends
 	flagDurableNonce   = "durable_nonce"   // it stays valid until its nonce is used
 	flagExtension      = "token_2022"      // the mint may take fees and call other programs
+	flagHook           = "transfer_hook"   // another program is called with a transfer
 	flagLookup         = "lookup_tables"   // it takes accounts from on-chain tables
 	flagNonceAuthority = "nonce_authorize" // another may use or empty a nonce account
 	flagOtherPayer     = "other_fee_payer" // the wallet doesn't pay the fee

@@ -3,6 +3,7 @@ package solana
 import (
 	"encoding/hex"
 	"math"
+	"strconv"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 )
@@ -47,14 +48,16 @@ func (v *view) token() {
 
 // owner takes who decides over a token account or mint: a signer, or an
 // account that stands for several, which sign behind it. What else may stand
-// there is ignored by the older program; the newer gives it to a transfer's
-// hook, which is some other program.
+// there is ignored by the older program; the newer gives it to the hook of a
+// transfer.
 func (v *view) owner() {
 	i := v.next(anyRole)
 	v.action.Authority = v.notOwn(v.name(i))
 	switch {
 	case i < v.m.signers && v.m.keys[v.in.program] == tokenProgram:
 		v.references()
+	case i < v.m.signers && v.action.Kind == chain.ActionTokenTransfer && v.action.Asset != "" && v.more():
+		v.hook()
 	case i >= v.m.signers:
 		n := len(v.in.accounts) - v.at
 		v.failed = v.failed || n == 0 || n > maxMultisig
@@ -62,6 +65,20 @@ func (v *view) owner() {
 			v.next(signs)
 		}
 	}
+}
+
+// hook takes the accounts of another program, which the mint has called for
+// each transfer: it and its list of accounts at least. That program gets none of the four accounts before them as a
+// signer or to change (Token-2022's extension "transfer hook"), but what signs
+// here would sign there: with one of these the instruction is opaque.
+func (v *view) hook() {
+	v.failed = v.failed || len(v.in.accounts)-v.at < 2
+	for v.more() {
+		if i := v.next(anyRole); i < v.m.signers {
+			v.failed = true
+		}
+	}
+	v.flag(flagHook)
 }
 
 func (v *view) tokenTransfer(checked bool) {
@@ -97,7 +114,7 @@ func (v *view) tokenExtension(tag uint32) {
 	case tag == fees && sub == withFee:
 		v.tokenTransfer(true)
 		v.action.Method = "transferCheckedWithFee"
-		v.u64()
+		v.action.Text = "fee " + strconv.FormatUint(v.u64(), 10)
 	case tag != fees && (sub == pause || sub == resume):
 		v.is(chain.ActionFreeze, either(sub == pause, "pause", "resume"))
 		v.action.Asset = v.account(writes)
