@@ -4,11 +4,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/abi"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 type call struct {
@@ -92,13 +92,11 @@ func TestBombs(t *testing.T) {
 	for range 40 {
 		data = append(data, unhex(t, strings.Repeat("00", 28)+"ffffffff")...)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	ok := f.Encodes(data)
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; ok || got > 64<<10 {
-		t.Errorf("%v, %d bytes", ok, got)
-	}
+	memory.Bounded(t, "offsets", 0, func() {
+		if f.Encodes(data) {
+			t.Error("taken")
+		}
+	})
 }
 
 // TestSizesStayCountable: types whose size an int doesn't hold are none, so

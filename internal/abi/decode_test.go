@@ -4,10 +4,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
-	"runtime"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/abi"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 // written is an argument as decoded.json has it: hex of an elementary type's
@@ -91,13 +91,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, ok := function.Decode(data)
-		runtime.ReadMemStats(&after)
-		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(data)+64<<10); took > most {
-			t.Errorf("%s: %d bytes took %d bytes of memory, over %d", signature, len(data), took, most)
-		}
+		ok := false
+		memory.Bounded(t, signature, len(data), func() { _, ok = function.Decode(data) })
 		if ok != function.Encodes(data) {
 			t.Errorf("%s: %x is decoded: %v", signature, data, ok)
 		}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/sha3"
 
 	"github.com/sigilkeys/sigil/internal/typeddata"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 type recorded struct {
@@ -234,14 +234,7 @@ func TestAllocations(t *testing.T) {
 		"a long text": with("string", `"`+strings.Repeat("a", 32000)+`"`),
 		"escapes":     with("string", `"`+strings.Repeat(`\u0061`, 5000)+`"`),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, err := typeddata.Parse([]byte(doc))
-		runtime.ReadMemStats(&after)
-		got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10)
-		if t.Logf("%s: %d bytes for %d (%.80v)", name, got, len(doc), err); got > most {
-			t.Errorf("%s: at most %d", name, most)
-		}
+		memory.Bounded(t, name, len(doc), func() { _, _ = typeddata.Parse([]byte(doc)) })
 	}
 }
 

@@ -7,13 +7,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 // seedPSBTs are published PSBTs and scenes in both versions.
@@ -251,25 +251,14 @@ func TestAllocations(t *testing.T) {
 	signed := 0
 	for name, b := range all {
 		text := base64.StdEncoding.EncodeToString(b)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		p, err := n.Codec.(chain.Transactor).Transaction(n, pub, text)
-		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(text)+64<<10); got > most {
-			t.Errorf("%s: %d bytes allocated for %d, at most %d", name, got, len(text), most)
-		} else if strings.HasPrefix(name, "m") {
-			t.Logf("%s: %d bytes allocated for %d, at most %d: %.80v", name, got, len(text), most, err)
-		}
+		var p *chain.Prepared
+		var err error
+		memory.Bounded(t, name, len(text), func() { p, err = n.Codec.(chain.Transactor).Transaction(n, pub, text) })
 		if err == nil {
 			signed += len(p.Parts)
 		}
 		for _, m := range []string{text, string(b)} {
-			runtime.ReadMemStats(&before)
-			_, _ = n.Codec.Message(n, pub, &chain.Message{Message: m})
-			runtime.ReadMemStats(&after)
-			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(m)+64<<10); got > most {
-				t.Errorf("%s as a message: %d bytes allocated for %d", name, got, len(m))
-			}
+			memory.Bounded(t, name+" as a message", len(m), func() { _, _ = n.Codec.Message(n, pub, &chain.Message{Message: m}) })
 		}
 	}
 	if signed < 2*maxOwn {

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 type operationVector struct {
@@ -266,11 +266,9 @@ func TestUserOperationCost(t *testing.T) {
 	doc := []byte(strings.Replace(string(v.document("")), `"callData":"0x`, `"callData":"0x`+strings.Repeat("ab", 15000), 1))
 	_, pub := key(t, v.PrivateKey)
 	n := on(v.ChainID)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := evm.Codec{}.Document(n, pub, chain.KindUserOperation, doc)
-	runtime.ReadMemStats(&after)
-	if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10); err != nil || took > most {
-		t.Errorf("%d bytes took %d bytes of memory, over %d; %v", len(doc), took, most, err)
-	}
+	memory.Bounded(t, "operation", len(doc), func() {
+		if _, err := (evm.Codec{}).Document(n, pub, chain.KindUserOperation, doc); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -2,7 +2,6 @@ package evm_test
 
 import (
 	"encoding/binary"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 const multicall3 = "\xca\x11\xbd\xe0\x59\x77\xb3\x63\x11\x67\x02\x88\x62\xbe\x2a\x17\x39\x76\xca\x11"
@@ -81,13 +81,11 @@ func TestCallsWithinCost(t *testing.T) {
 	f := fields(2)
 	f[5], f[7], f[8] = str(multicall3), str(data), list()
 	text, pub, n := typed(2, f), owner(t), on(1)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := evm.Codec{}.Transaction(n, pub, text)
-	runtime.ReadMemStats(&after)
-	if took, most := after.TotalAlloc-before.TotalAlloc, uint64(8*len(text)+64<<10); err != nil || took > most {
-		t.Errorf("%d bytes took %d bytes of memory, over %d; %v", len(text)/2, took, most, err)
-	}
+	memory.Bounded(t, "batch", len(text)/2, func() {
+		if _, err := (evm.Codec{}).Transaction(n, pub, text); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestOwnerAcceptsCallsWithin: a policy names what is unexplained within a

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 // appendRLP is the plain encoder that the recogniser is held against.
@@ -151,13 +151,9 @@ func FuzzTransaction(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		text := hexText(raw)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		p, err := Codec{}.Transaction(&n, pub, text)
-		runtime.ReadMemStats(&after)
-		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(raw)+64<<10); took > most {
-			t.Errorf("%d bytes took %d bytes of memory, over %d", len(raw), took, most)
-		}
+		var p *chain.Prepared
+		var err error
+		memory.Bounded(t, "transaction", len(raw), func() { p, err = Codec{}.Transaction(&n, pub, text) })
 		if err != nil {
 			if p != nil {
 				t.Errorf("%x: refused and prepared", raw)

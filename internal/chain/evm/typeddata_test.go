@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/typeddata"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 // owner is the key 1, whose address is 0x7e5f4552091a69125d5dfcb7b8c2659029395bdf.
@@ -257,13 +257,12 @@ func TestDocumentAllocations(t *testing.T) {
 		"deep lists":           strings.Repeat(`[`, 32000),
 	} {
 		for _, kind := range (evm.Codec{}).Documents() {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			_, err := evm.Codec{}.Document(on(1), owner(t), kind, []byte(doc))
-			runtime.ReadMemStats(&after)
-			if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10); err == nil || took > most || len(err.Error()) > 1000 {
-				t.Errorf("%s of %s: %d bytes for %d, at most %d; %.80v", kind, name, took, len(doc), most, err)
-			}
+			n, pub := on(1), owner(t)
+			memory.Bounded(t, kind+" of "+name, len(doc), func() {
+				if _, err := (evm.Codec{}).Document(n, pub, kind, []byte(doc)); err == nil || len(err.Error()) > 1000 {
+					t.Errorf("%s of %s: %.80v", kind, name, err)
+				}
+			})
 		}
 	}
 }
@@ -284,13 +283,9 @@ func FuzzTypedData(f *testing.F) {
 	}
 	n, pub := on(1), owner(f)
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		p, err := evm.Codec{}.Document(n, pub, chain.KindTypedData, doc)
-		runtime.ReadMemStats(&after)
-		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(doc)+64<<10); took > most {
-			t.Errorf("%d bytes took %d bytes of memory, over %d", len(doc), took, most)
-		}
+		var p *chain.Prepared
+		var err error
+		memory.Bounded(t, "document", len(doc), func() { p, err = evm.Codec{}.Document(n, pub, chain.KindTypedData, doc) })
 		if err != nil {
 			var e *chain.RefusedError
 			if p != nil || !errors.As(err, &e) || len(e.Message) > 2000 {

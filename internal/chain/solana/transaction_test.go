@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
+	"github.com/sigilkeys/sigil/test/memory"
 )
 
 // described is an entry of testdata/effects.json.
@@ -268,15 +268,7 @@ func TestAllocations(t *testing.T) {
 	}
 	for name, b := range inputs {
 		text := base64.StdEncoding.EncodeToString(b)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, err := Codec{}.Transaction(&n, me[:], text)
-		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*len(b)+64<<10); got > most {
-			t.Errorf("%s: %d bytes for %d, want at most %d (%v)", name, got, len(b), most, err)
-		} else {
-			t.Logf("%s: %d bytes for %d (%v)", name, got, len(b), err)
-		}
+		memory.Bounded(t, name, len(b), func() { _, _ = Codec{}.Transaction(&n, me[:], text) })
 	}
 }
 
