@@ -187,7 +187,7 @@ func (c *oneCase) verdict(ours string, large bool, err error) string {
 		return "libraries disagree, refused"
 	}
 	named := c.reasons()
-	for _, words := range slices.Sorted(maps.Keys(named)) { // of two that fit, always the same
+	for _, words := range slices.Backward(slices.Sorted(maps.Keys(named))) { // always the same of two that fit, and "it has no members" before "has no member"
 		if strings.Contains(err.Error(), words) {
 			return "both take, refused: " + named[words]
 		}

@@ -164,7 +164,7 @@ const isTaproot = (script) => script.equals(scripts.p2tr);
 
 function byBitcoinJS(raw) {
   const p = Psbt.fromBuffer(raw, { maximumFeeRate: 1e9 }), digests = [];
-  if (ordered(Buffer.from(p.toBuffer())) !== ordered(raw)) refuse('not the same again');
+  if (ordered(Buffer.from(p.toBuffer())) !== ordered(raw)) refuse(p.data.inputs.some((i) => i.porCommitment !== undefined) ? 'a commitment that is no text' : 'not the same again');
   p.data.inputs.forEach((in_, i) => {
     const prev = in_.witnessUtxo ?? Transaction.fromBuffer(in_.nonWitnessUtxo ?? refuse('no output')).outs[p.txInputs[i].index] ?? refuse('no output'), script = Buffer.from(prev.script);
     if (!own.has(script.toString('hex'))) return;
