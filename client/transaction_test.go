@@ -16,8 +16,8 @@ import (
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/client"
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/clienttest"
 	"github.com/sigilkeys/sigil/receipt"
 	teststack "github.com/sigilkeys/sigil/test/stack"
@@ -132,7 +132,7 @@ func TestSolanaTransactions(t *testing.T) {
 	token := st.NewKey(st.NewOwner(), nil)
 	c := must(client.New(client.Config{BaseURL: st.API.URL, SecretKey: token.Reveal()}))(t)
 	w := must(c.Wallets().Create(t.Context(), client.NewWallet{}))(t)
-	own := must(solana.DecodeBase58(w.Addresses["solana"], 32))(t)
+	own := must(base58.Decode(w.Addresses["solana"], 32))(t)
 	message := slices.Concat([]byte{2, 0, 1, 4}, bytes.Repeat([]byte{5}, 32), own, bytes.Repeat([]byte{7}, 32), make([]byte, 32), bytes.Repeat([]byte{9}, 32),
 		[]byte{1, 3, 2, 1, 2, 12, 2, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0})
 	other := bytes.Repeat([]byte{0xee}, 64)
@@ -142,11 +142,11 @@ func TestSolanaTransactions(t *testing.T) {
 		hash               string
 	}{
 		"message":     {message, make([]byte, 64), ""},
-		"others sign": {slices.Concat([]byte{2}, other, make([]byte, 64), message), other, solana.EncodeBase58(other)},
+		"others sign": {slices.Concat([]byte{2}, other, make([]byte, 64), message), other, base58.Encode(other)},
 	} {
 		r.Transaction = base64.StdEncoding.EncodeToString(want.transaction)
 		res := must(c.SignTransaction(t.Context(), r))(t)
-		signature := must(solana.DecodeBase58(res.Signature, 64))(t)
+		signature := must(base58.Decode(res.Signature, 64))(t)
 		signed := base64.StdEncoding.EncodeToString(slices.Concat([]byte{2}, want.other, signature, message))
 		if res.SignedTransaction != signed || res.TransactionHash != want.hash || !ed25519.Verify(own, message, signature) {
 			t.Errorf("%s: %+v", name, res)

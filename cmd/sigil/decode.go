@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
@@ -96,7 +97,7 @@ func publicKey(n *chain.Network, text string) ([]byte, error) {
 	if b, err := hex.DecodeString(text); err == nil && len(b) == n.Curve.PublicKeySize() {
 		return b, nil
 	}
-	if b, err := solana.DecodeBase58(text, n.Curve.PublicKeySize()); err == nil && n.Family == solana.Family {
+	if b, err := base58.Decode(text, n.Curve.PublicKeySize()); err == nil && n.Family == solana.Family {
 		return b, nil
 	}
 	return nil, usagef("`sigil wallet get` prints it", "--public-key is no %v key", n.Curve)

@@ -15,6 +15,7 @@ func ranks() map[string]int {
 		// Bytes and words; no package of the module below them.
 		"api":             0,
 		"internal/abi":    0,
+		"internal/base58": 0,
 		"attest":          0,
 		"internal/canon":  0,
 		"internal/secret": 0,

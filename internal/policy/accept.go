@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sigilkeys/sigil/internal/abi"
+	"github.com/sigilkeys/sigil/internal/base58"
 )
 
 // Kinds of acceptances.
@@ -145,8 +146,7 @@ func isAddress(s string, solana bool) bool {
 	if hex, ok := strings.CutPrefix(s, "0x"); ok && !solana {
 		return len(hex) == 40 && strings.Trim(hex, "0123456789abcdef") == ""
 	}
-	const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-	return len(s) >= 32 && len(s) <= 44 && strings.Trim(s, alphabet) == ""
+	return len(s) >= 32 && len(s) <= 44 && strings.Trim(s, base58.Alphabet) == ""
 }
 
 // accepts reports whether the policy names everything that a request does and

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/authority"
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
@@ -117,7 +117,7 @@ func (s *scene) askFor(t *testing.T, token *authority.Token, body, method string
 func TestSolanaTransactionsAreDecidedInTheTEE(t *testing.T) {
 	s := newScene(t, stack.Options{})
 	whole := s.NewKey(s.owner, nil)
-	own, err := solana.DecodeBase58(s.one.Addresses["solana"], 32)
+	own, err := base58.Decode(s.one.Addresses["solana"], 32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	decred "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
 )
@@ -20,13 +21,9 @@ import (
 // fromWIF reads a compressed private key of the main network.
 func fromWIF(t testing.TB, text string) []byte {
 	t.Helper()
-	b := make([]byte, 1+32+1+4)
-	for i := range len(text) {
-		carry := strings.IndexByte(alphabet, text[i])
-		for j := len(b) - 1; j >= 0; j-- {
-			carry += 58 * int(b[j])
-			b[j], carry = byte(carry), carry>>8
-		}
+	b, err := base58.Decode(text, 1+32+1+4)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if sum := sha256d(b[:34]); b[0] != 0x80 || b[33] != 1 || !bytes.Equal(sum[:4], b[34:]) {
 		t.Fatalf("%s is no compressed key", text)

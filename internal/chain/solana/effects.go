@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/policy"
 )
@@ -46,9 +47,9 @@ type describer struct {
 func (d *describer) name(i int) string {
 	if d.names[i] == "" {
 		if table, index, ok := d.m.looked(i); ok {
-			d.names[i] = "lookup:" + EncodeBase58(table[:]) + ":" + strconv.Itoa(int(index))
+			d.names[i] = "lookup:" + base58.Encode(table[:]) + ":" + strconv.Itoa(int(index))
 		} else {
-			d.names[i] = EncodeBase58(d.m.keys[i][:])
+			d.names[i] = base58.Encode(d.m.keys[i][:])
 		}
 	}
 	return d.names[i]
@@ -65,7 +66,7 @@ func (d *describer) notOwn(name string) string {
 // signs it.
 func (m *message) effects(wallet string) (*chain.Effects, error) {
 	d := &describer{m: m, wallet: wallet, names: make([]string, m.accounts)}
-	e := &chain.Effects{Nonce: EncodeBase58(m.blockhash[:]), Actions: make([]chain.Action, 0, len(m.instructions))}
+	e := &chain.Effects{Nonce: base58.Encode(m.blockhash[:]), Actions: make([]chain.Action, 0, len(m.instructions))}
 	for i := range m.instructions {
 		if m.keys[m.instructions[i].program] == budgetProgram {
 			if err := d.budget.read(&m.instructions[i]); err != nil {
@@ -108,7 +109,7 @@ func (m *message) behind(action int) (data []byte, lookups []policy.Lookup, ok b
 		}
 		for _, i := range in.accounts {
 			if table, index, ok := m.looked(int(i)); ok {
-				lookups = append(lookups, policy.Lookup{Table: EncodeBase58(table[:]), Index: int(index)})
+				lookups = append(lookups, policy.Lookup{Table: base58.Encode(table[:]), Index: int(index)})
 			}
 		}
 		return in.data, lookups, true

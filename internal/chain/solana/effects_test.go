@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
@@ -110,7 +111,7 @@ func say(a chain.Action, flags []string) string {
 	var out []string
 	for i := range v.NumField() {
 		text := v.Field(i).String()
-		if b, err := DecodeBase58(text, addressSize); err == nil {
+		if b, err := base58.Decode(text, addressSize); err == nil {
 			text = strings.TrimRight(string(b), ".")
 			for _, name := range []string{"system", "stake", "token", "token2022", "associated", "memo1", "memo2", "vote", "ed25519"} {
 				if known(name) == key(b) {
@@ -132,7 +133,7 @@ func effectsOf(t testing.TB, m *message) *chain.Effects {
 		t.Fatal(err)
 	}
 	me := known("me")
-	e, err := parsed.effects(EncodeBase58(me[:]))
+	e, err := parsed.effects(base58.Encode(me[:]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +408,7 @@ func TestUnresolved(t *testing.T) {
 	m.lookups = []lookup{{table: known("table"), writable: []byte{7}}}
 	m.instructions[0].accounts[1] = byte(len(m.keys))
 	table := known("table")
-	if to := effectsOf(t, m).Actions[0].To; to != "lookup:"+EncodeBase58(table[:])+":7" {
+	if to := effectsOf(t, m).Actions[0].To; to != "lookup:"+base58.Encode(table[:])+":7" {
 		t.Errorf("to %s", to)
 	}
 }
@@ -479,9 +480,9 @@ func TestFees(t *testing.T) {
 func TestFeePayer(t *testing.T) {
 	m := compile(legacy, call{"system", "y:sw x:w", data(u(2), 7)}, call{"system", "n:w blockhashes: me:s", data(u(4))})
 	y := known("y")
-	e, err := m.effects(EncodeBase58(y[:]))
+	e, err := m.effects(base58.Encode(y[:]))
 	me, hash := known("me"), known("blockhash")
-	if err != nil || e.FeePayer != EncodeBase58(me[:]) || e.Nonce != EncodeBase58(hash[:]) || !slices.Equal(e.Flags, []string{flagOtherPayer, flagOtherSigners}) || e.Actions[0].From != "" {
+	if err != nil || e.FeePayer != base58.Encode(me[:]) || e.Nonce != base58.Encode(hash[:]) || !slices.Equal(e.Flags, []string{flagOtherPayer, flagOtherSigners}) || e.Actions[0].From != "" {
 		t.Errorf("%+v, %v", e, err)
 	}
 }

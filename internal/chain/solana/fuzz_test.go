@@ -3,7 +3,6 @@ package solana
 import (
 	"bytes"
 	"encoding/hex"
-	"math/big"
 	"testing"
 	"unicode/utf8"
 
@@ -116,38 +115,6 @@ func FuzzMessage(f *testing.F) {
 		}
 		if !bytes.Equal(p.SignBytes, b) || p.Intent.Length != len(b) || isTransaction(b) || bytes.HasPrefix(b, []byte(signingDomain)) {
 			t.Errorf("%x: %+v", b, p)
-		}
-	})
-}
-
-// FuzzBase58 holds the encoder against plain division, and the decoder
-// against the encoder.
-func FuzzBase58(f *testing.F) {
-	for _, b := range [][]byte{nil, {0}, {0, 0, 1}, bytes.Repeat([]byte{0xff}, 64), make([]byte, 64), {0x39}, {0x3a}} {
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		text := EncodeBase58(b)
-		var want []byte
-		n, d := new(big.Int).SetBytes(b), new(big.Int)
-		for n.Sign() > 0 {
-			n.DivMod(n, big.NewInt(58), d)
-			want = append([]byte{alphabet[d.Int64()]}, want...)
-		}
-		for _, c := range b {
-			if c != 0 {
-				break
-			}
-			want = append([]byte{'1'}, want...)
-		}
-		if text != string(want) {
-			t.Errorf("%x is %s, want %s", b, text, want)
-		}
-		if again, err := decodeBase58(text); err != nil || !bytes.Equal(again, b) {
-			t.Errorf("%x becomes %x, %v", b, again, err)
-		}
-		if again, err := decodeBase58(string(b)); err == nil && EncodeBase58(again) != string(b) {
-			t.Errorf("%q becomes %x", b, again)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"unicode/utf8"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
@@ -63,7 +64,7 @@ func isTransactionText(b []byte) bool {
 	if len(b) > maxTransaction*3/2 {
 		return false
 	}
-	raw, err := decodeBase58(string(b))
+	raw, err := base58.DecodeAll(string(b))
 	return err == nil && isTransaction(raw)
 }
 

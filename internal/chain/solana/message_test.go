@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sigilkeys/sigil/internal/base58"
 )
 
 // sample is a message with everything in it: two signers of which one is
@@ -248,7 +250,7 @@ func TestSlots(t *testing.T) {
 	}
 	signed, err := x.signed(at, own)
 	want := append(append(append([]byte{2}, other...), own...), m.encode()...)
-	if err != nil || signed.Text != base64.StdEncoding.EncodeToString(want) || signed.ID != EncodeBase58(other) {
+	if err != nil || signed.Text != base64.StdEncoding.EncodeToString(want) || signed.ID != base58.Encode(other) {
 		t.Errorf("%+v, %v", signed, err)
 	}
 	if signed, err := x.signed(at, own[:63]); err == nil {

@@ -1,5 +1,7 @@
 package solana
 
+import "github.com/sigilkeys/sigil/internal/base58"
+
 // Programs and system variables that instructions name. Each stands in the
 // tests in both forms.
 var (
@@ -33,7 +35,7 @@ var (
 
 // address reads an address that is known to be one.
 func address(text string) key {
-	b, err := DecodeBase58(text, addressSize)
+	b, err := base58.Decode(text, addressSize)
 	if err != nil {
 		panic("solana: " + text + ": " + err.Error())
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
@@ -28,7 +29,7 @@ func encodeOffchain(pub []byte, m *chain.Message, text []byte) ([]byte, error) {
 		return nil, chain.Refuse(chain.CodeEncoding, "an off-chain message is non-empty UTF-8 text")
 	}
 	if m.ApplicationDomain != "" {
-		domain, err := DecodeBase58(m.ApplicationDomain, addressSize)
+		domain, err := base58.Decode(m.ApplicationDomain, addressSize)
 		if err != nil {
 			return nil, chain.Refuse(chain.CodeArgument, "application_domain is no base58 of 32 bytes")
 		}
@@ -72,7 +73,7 @@ func signatories(pub []byte, list []string) ([][]byte, error) {
 	out := make([][]byte, 0, len(list))
 	own := false
 	for _, s := range list {
-		b, err := DecodeBase58(s, addressSize)
+		b, err := base58.Decode(s, addressSize)
 		if err != nil {
 			return nil, chain.Refuse(chain.CodeArgument, "a required signatory is no base58 address")
 		}

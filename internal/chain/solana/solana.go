@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
 )
@@ -42,7 +43,7 @@ func (Codec) Address(pub []byte) (string, error) {
 	if len(pub) != 32 {
 		return "", fmt.Errorf("%w: public key of %d bytes", keys.ErrInput, len(pub))
 	}
-	return EncodeBase58(pub), nil
+	return base58.Encode(pub), nil
 }
 
 // EncodeSignature returns the base58 form.
@@ -50,11 +51,11 @@ func (Codec) EncodeSignature(raw []byte) (string, error) {
 	if len(raw) != 64 {
 		return "", fmt.Errorf("%w: signature of %d bytes", keys.ErrInput, len(raw))
 	}
-	return EncodeBase58(raw), nil
+	return base58.Encode(raw), nil
 }
 
 // DecodeSignature reads the base58 form.
-func (Codec) DecodeSignature(text string) ([]byte, error) { return DecodeBase58(text, 64) }
+func (Codec) DecodeSignature(text string) ([]byte, error) { return base58.Decode(text, 64) }
 
 // Message prepares a message in the requested format.
 func (Codec) Message(n *chain.Network, pub []byte, m *chain.Message) (*chain.Prepared, error) {
@@ -96,7 +97,7 @@ func (Codec) Transaction(n *chain.Network, pub []byte, text string) (*chain.Prep
 	if err != nil {
 		return nil, chain.Refuse(chain.CodeInvalid, "%v", err)
 	}
-	effects, err := t.message.effects(EncodeBase58(pub))
+	effects, err := t.message.effects(base58.Encode(pub))
 	if err != nil {
 		return nil, chain.Refuse(chain.CodeInvalid, "validators don't take the transaction: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -255,7 +256,7 @@ func TestRefusals(t *testing.T) {
 			requests["hex text"] = chain.Message{Message: v.Input}
 			requests["base64 text"] = chain.Message{Message: base64.StdEncoding.EncodeToString(b)}
 			requests["URL base64 text"] = chain.Message{Message: base64.RawURLEncoding.EncodeToString(b) + "\n"}
-			requests["base58 text"] = chain.Message{Message: solana.EncodeBase58(b)}
+			requests["base58 text"] = chain.Message{Message: base58.Encode(b)}
 		}
 		for name, m := range requests {
 			if p, err := n.Codec.Message(&n, nil, &m); p != nil || code(err) != v.Code {
@@ -275,12 +276,12 @@ func TestRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	domain, system, alien := solana.EncodeBase58(bytes.Repeat([]byte{7}, 32)), strings.Repeat("1", 32), solana.EncodeBase58(bytes.Repeat([]byte{9}, 32))
+	domain, system, alien := base58.Encode(bytes.Repeat([]byte{7}, 32)), strings.Repeat("1", 32), base58.Encode(bytes.Repeat([]byte{9}, 32))
 	const v0, v1, legacy = chain.FormatOffchainV0, chain.FormatOffchainV1, chain.FormatOffchainV0Legacy
 	long := strings.Repeat("x", 1300)
 	var crowd []string
 	for i := range 256 {
-		crowd = append(crowd, solana.EncodeBase58(append(bytes.Repeat([]byte{5}, 31), byte(i))))
+		crowd = append(crowd, base58.Encode(append(bytes.Repeat([]byte{5}, 31), byte(i))))
 	}
 	for _, c := range []struct {
 		name string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
 )
@@ -110,7 +111,7 @@ func (t *transaction) signed(at int, raw []byte) (*chain.Signed, error) {
 	b := t.assemble(at, raw)
 	s := &chain.Signed{Text: base64.StdEncoding.EncodeToString(b)}
 	if first := b[1 : 1+signatureSize]; isPresent(first) {
-		s.ID = EncodeBase58(first)
+		s.ID = base58.Encode(first)
 	}
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -169,7 +170,7 @@ func TestTransactionText(t *testing.T) {
 	unpadded := strings.TrimRight(text, "=")
 	stray := unpadded[:len(unpadded)-1] + string(rune(unpadded[len(unpadded)-1]+1)) + "="
 	for name, bad := range map[string]string{
-		"empty": "", "hex": hex.EncodeToString(b), "base58": EncodeBase58(b), "no padding": unpadded, "stray bits": stray, "a line break": text[:8] + "\n" + text[8:],
+		"empty": "", "hex": hex.EncodeToString(b), "base58": base58.Encode(b), "no padding": unpadded, "stray bits": stray, "a line break": text[:8] + "\n" + text[8:],
 		"a space": text + " ", "URL alphabet": "-_-_", "too long": strings.Repeat("A", 1648), "cut": text[:len(text)-4],
 	} {
 		if _, err := (Codec{}).Transaction(&n, me[:], bad); refusalCode(err) != chain.CodeInvalid {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
@@ -79,7 +80,7 @@ func (v *view) amount() uint64 {
 	return n
 }
 
-func (v *view) key() string { return EncodeBase58(v.bytes(addressSize)) }
+func (v *view) key() string { return base58.Encode(v.bytes(addressSize)) }
 
 // present reads whether an optional field follows.
 func (v *view) present() bool {

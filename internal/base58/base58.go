@@ -1,4 +1,6 @@
-package solana
+// Package base58 writes bytes in Bitcoin's base58, which Solana uses as well.
+// Public values only: it isn't constant-time.
+package base58
 
 import (
 	"encoding/binary"
@@ -7,9 +9,8 @@ import (
 	"strings"
 )
 
-// alphabet is Bitcoin's base58, which Solana uses. Public values only: this
-// code isn't constant-time.
-const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+// Alphabet is the digits, from 0 to 57.
+const Alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 // Digits are handled in groups of five, which fit 32 bits: encoding stands on
 // the path of every signature.
@@ -18,8 +19,8 @@ const (
 	groupBase   = 58 * 58 * 58 * 58 * 58
 )
 
-// EncodeBase58 returns the base58 text of b; leading zero bytes are "1"s.
-func EncodeBase58(b []byte) string {
+// Encode returns the base58 text of b; leading zero bytes are "1"s.
+func Encode(b []byte) string {
 	zeros := 0
 	for zeros < len(b) && b[zeros] == 0 {
 		zeros++
@@ -45,22 +46,22 @@ func EncodeBase58(b []byte) string {
 		}
 		for i := 0; i < groupDigits && (group > 0 || len(limbs) > 0); i++ {
 			at--
-			out[at], group = alphabet[group%58], group/58
+			out[at], group = Alphabet[group%58], group/58
 		}
 	}
 	for range zeros {
 		at--
-		out[at] = alphabet[0]
+		out[at] = Alphabet[0]
 	}
 	return string(out[at:])
 }
 
-// DecodeBase58 reads base58 text of exactly size bytes.
-func DecodeBase58(s string, size int) ([]byte, error) {
+// Decode reads base58 text of exactly size bytes.
+func Decode(s string, size int) ([]byte, error) {
 	if len(s) > 2*size {
 		return nil, errors.New("base58 text is too long")
 	}
-	b, err := decodeBase58(s)
+	b, err := DecodeAll(s)
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +71,13 @@ func DecodeBase58(s string, size int) ([]byte, error) {
 	return b, nil
 }
 
-func decodeBase58(s string) ([]byte, error) {
+// DecodeAll reads base58 text of any number of bytes; time grows with the
+// square of the text's length, which the caller bounds.
+func DecodeAll(s string) ([]byte, error) {
 	n, shift, add := new(big.Int), new(big.Int), new(big.Int)
 	scale, group := uint64(1), uint64(0)
 	for i := range len(s) {
-		d := strings.IndexByte(alphabet, s[i])
+		d := strings.IndexByte(Alphabet, s[i])
 		if d < 0 {
 			return nil, errors.New("not base58")
 		}
@@ -84,6 +87,6 @@ func decodeBase58(s string) ([]byte, error) {
 			scale, group = 1, 0
 		}
 	}
-	zeros := len(s) - len(strings.TrimLeft(s, alphabet[:1]))
+	zeros := len(s) - len(strings.TrimLeft(s, Alphabet[:1]))
 	return append(make([]byte, zeros, zeros+(n.BitLen()+7)/8), n.Bytes()...), nil
 }
