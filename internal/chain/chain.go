@@ -143,11 +143,7 @@ func (m *Message) Bytes() ([]byte, error) {
 	case "hex":
 		b, err = hex.DecodeString(strings.TrimPrefix(m.Message, "0x"))
 	case "base64":
-		// The decoder skips line breaks; one text for one message is enough.
-		if strings.ContainsAny(m.Message, "\r\n") {
-			return nil, Refuse(CodeEncoding, "the message isn't valid base64: it has line breaks")
-		}
-		b, err = base64.StdEncoding.Strict().DecodeString(m.Message)
+		b, err = Base64(m.Message)
 	default:
 		return nil, Refuse(CodeEncoding, "message_encoding is %q; use utf8, hex or base64", m.Encoding)
 	}
@@ -158,6 +154,16 @@ func (m *Message) Bytes() ([]byte, error) {
 		return nil, Refuse(CodeTooLarge, "the message has %d bytes, at most %d can be signed", len(b), MaxMessage)
 	}
 	return b, nil
+}
+
+// Base64 reads the one base64 text of some bytes, without the line breaks that
+// the decoder would skip.
+func Base64(text string) ([]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && base64.StdEncoding.EncodedLen(len(b)) != len(text) {
+		return nil, base64.CorruptInputError(strings.IndexAny(text, "\r\n"))
+	}
+	return b, err
 }
 
 // Intent is what a request means, as decoded; its canonical JSON is what the

@@ -38,15 +38,18 @@ func (p *Payload) document(kind string) jsontext.Value {
 // beside another: it would be ignored.
 func (p *Payload) Kind() (string, error) {
 	kind := ""
-	for k, given := range map[string]bool{
-		KindMessage: p.Text != nil, KindTransaction: p.Transaction != nil, KindTypedData: p.TypedData != nil,
-		KindAuthorization: p.Authorization != nil, KindUserOperation: p.UserOperation != nil,
+	for _, k := range [...]struct {
+		kind  string
+		given bool
+	}{
+		{KindMessage, p.Text != nil}, {KindTransaction, p.Transaction != nil}, {KindTypedData, p.TypedData != nil},
+		{KindAuthorization, p.Authorization != nil}, {KindUserOperation, p.UserOperation != nil},
 	} {
 		switch {
-		case given && kind != "":
-			return "", Refuse(CodeArgument, "give one payload alone, not a %s beside a %s", max(k, kind), min(k, kind))
-		case given:
-			kind = k
+		case k.given && kind != "":
+			return "", Refuse(CodeArgument, "give one payload alone, not a %s beside a %s", max(k.kind, kind), min(k.kind, kind))
+		case k.given:
+			kind = k.kind
 		}
 	}
 	m := &p.Message
@@ -66,9 +69,6 @@ func (p *Payload) Prepare(n *Network, pub []byte) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(n.Payloads(), kind) {
-		return nil, Refuse(CodePayload, "a payload of the kind %s isn't signed on %s", kind, n.Slug)
-	}
 	if kind == KindMessage {
 		m := p.Message
 		m.Message = *p.Text
@@ -77,13 +77,13 @@ func (p *Payload) Prepare(n *Network, pub []byte) (*Prepared, error) {
 	if t, ok := n.Transactor(); ok && kind == KindTransaction {
 		return t.Transaction(n, pub, *p.Transaction)
 	}
+	d, ok := n.Codec.(Documenter)
+	if !ok || !slices.Contains(d.Documents(), kind) {
+		return nil, Refuse(CodePayload, "a payload of the kind %s isn't signed on %s", kind, n.Slug)
+	}
 	doc := p.document(kind)
 	if len(doc) > MaxDocument {
 		return nil, Refuse(CodeTooLarge, "the %s has %d bytes, at most %d are signed", kind, len(doc), MaxDocument)
-	}
-	d, ok := n.Codec.(Documenter)
-	if !ok {
-		return nil, Refuse(CodePayload, "a payload of the kind %s isn't signed on %s", kind, n.Slug)
 	}
 	return d.Document(n, pub, kind, doc)
 }

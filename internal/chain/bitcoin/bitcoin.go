@@ -90,18 +90,9 @@ func (Codec) EncodeSignature(raw []byte) (string, error) {
 
 // DecodeSignature is the strict inverse of EncodeSignature.
 func (Codec) DecodeSignature(text string) ([]byte, error) {
-	raw, err := decodeBase64(text)
+	raw, err := chain.Base64(text)
 	if err != nil || len(raw) != sizeECDSA || raw[64] > 1 {
 		return nil, fmt.Errorf("%w: not base64 of a signature of %d bytes", keys.ErrInput, sizeECDSA)
 	}
 	return raw, nil
-}
-
-// decodeBase64 takes the one text that encodes the bytes.
-func decodeBase64(text string) ([]byte, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err == nil && base64.StdEncoding.EncodedLen(len(raw)) != len(text) { // line breaks
-		err = base64.CorruptInputError(0)
-	}
-	return raw, err
 }

@@ -72,7 +72,7 @@ func FuzzPSBT(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := decodeBase64(signed.PSBT)
+		after, err := chain.Base64(signed.PSBT)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func (f *bip322) EncodeSignature(raw []byte) (string, error) {
 // DecodeSignature implements chain.TextForm. The recovery id of an ECDSA
 // signature isn't in the text: it is the one that verifies.
 func (f *bip322) DecodeSignature(text string) ([]byte, error) {
-	witness, err := decodeBase64(text)
+	witness, err := chain.Base64(text)
 	c := &cursor{b: witness}
 	items, signature := c.compact(), c.bytes()
 	if err == nil && !c.failed && items == 1 && f.own.kind == scriptP2TR && len(signature) == keys.SchemeTaproot.SignatureSize(keys.Secp256k1) && c.done() {
@@ -166,7 +166,7 @@ func (header bip137) EncodeSignature(raw []byte) (string, error) {
 
 // DecodeSignature implements chain.TextForm.
 func (header bip137) DecodeSignature(text string) ([]byte, error) {
-	b, err := decodeBase64(text)
+	b, err := chain.Base64(text)
 	if err != nil || len(b) != sizeECDSA || b[0]-byte(header) > 1 {
 		return nil, fmt.Errorf("%w: not a BIP-137 signature for the address type", keys.ErrInput)
 	}

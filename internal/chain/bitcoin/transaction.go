@@ -19,7 +19,7 @@ func (c Codec) Transaction(n *chain.Network, pub []byte, text string) (*chain.Pr
 	if len(text) > base64.StdEncoding.EncodedLen(maxPSBT) {
 		return nil, chain.Refuse(chain.CodeInvalid, "the PSBT has over %d bytes", maxPSBT)
 	}
-	raw, err := decodeBase64(text)
+	raw, err := chain.Base64(text)
 	if err != nil {
 		return nil, chain.Refuse(chain.CodeInvalid, "the transaction isn't a PSBT in base64")
 	}
@@ -86,7 +86,7 @@ func (s *signer) EncodeSignature(raw []byte) (string, error) {
 
 // DecodeSignature implements chain.TextForm.
 func (s *signer) DecodeSignature(text string) ([]byte, error) {
-	raw, err := decodeBase64(text)
+	raw, err := chain.Base64(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: signatures that aren't base64", keys.ErrInput)
 	}

@@ -6,7 +6,6 @@ package solana
 import (
 	"encoding/base64"
 	"fmt"
-	"strings"
 
 	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
@@ -85,8 +84,8 @@ func (Codec) Transaction(n *chain.Network, pub []byte, text string) (*chain.Prep
 	if len(text) > base64.StdEncoding.EncodedLen(maxPacket) {
 		return nil, chain.Refuse(chain.CodeInvalid, "the transaction has over %d bytes", maxPacket)
 	}
-	b, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil || strings.ContainsAny(text, "\r\n") {
+	b, err := chain.Base64(text)
+	if err != nil {
 		return nil, chain.Refuse(chain.CodeInvalid, "the transaction isn't base64")
 	}
 	t, err := parseTransaction(b)
