@@ -31,7 +31,7 @@ func (c *oneCase) on(registry *chain.Registry) (*chain.Prepared, error) {
 		return nil, err
 	}
 	p, err := (&chain.Payload{Transaction: &c.Transaction}).Prepare(n, pub)
-	if c.Chain == "solana" && err != nil && strings.Contains(err.Error(), "the message ends") {
+	if c.Chain == "solana" && err != nil && (strings.Contains(err.Error(), "the message ends") || strings.Contains(err.Error(), "isn't known here")) {
 		err = c.asMessage(n, pub, err)
 	}
 	return p, err
