@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -24,13 +25,16 @@ func (a *app) decodeCommand() *cobra.Command {
 does, what about it deserves a second look, and what a key's policy must accept to have it
 signed. Nothing is sent: it needs no server and no key. Whether a contract is what it seems
 to be the bytes don't say.
-What is the wallet's own is known with --public-key: hex, on Solana the address; Bitcoin
-needs it. A network by configuration is read from the file that SIGIL_NETWORKS names.`,
+What is the wallet's own is known with --public-key (hex, on Solana the address), or with
+--wallet, which asks the service for the wallet's certificate and verifies it. Solana and
+Bitcoin need one of them. A network by configuration is read from the file that
+SIGIL_NETWORKS names.`,
 		Example: `  sigil decode --network base --transaction 0x02ef…
   sigil decode --network ethereum --typed-data-file permit.json --json`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.decode(c, f, public) }}
 	c.Flags().StringVar(&f.Network, "network", "", "network, as in base or solana")
 	c.Flags().StringVar(&public, "public-key", "", "the wallet's public key in hex, or its Solana address")
+	c.Flags().StringVar(&f.WalletID, "wallet", "", "id of the wallet, whose certified key is taken")
 	f.addPayload(c.Flags())
 	return c
 }
@@ -41,6 +45,20 @@ func (a *app) decode(c *cobra.Command, f *signFlags, public string) error {
 	}
 	if err := a.readPayload(c, f); err != nil {
 		return err
+	}
+	if f.WalletID != "" && public != "" {
+		return usagef("`sigil decode --help` has an example", "give --wallet or --public-key, not both")
+	}
+	if f.WalletID != "" {
+		cl, err := a.client()
+		if err != nil {
+			return err
+		}
+		x, err := cl.Decode(c.Context(), f.SignRequest)
+		if err != nil {
+			return err
+		}
+		return a.printDecoded(f.Network, x)
 	}
 	configured, err := readNetworks(a.getenv("SIGIL_NETWORKS"))
 	if err != nil {
@@ -67,7 +85,15 @@ func (a *app) decode(c *cobra.Command, f *signFlags, public string) error {
 	if err != nil {
 		return err
 	}
-	return a.print(x, readable(n, prepared, x))
+	return a.printDecoded(n.Name, x)
+}
+
+func (a *app) printDecoded(network string, x *chain.Explanation) error {
+	var intent struct{ Kind, Format string }
+	if err := json.Unmarshal(x.Intent, &intent); err != nil {
+		return err
+	}
+	return a.print(x, fmt.Sprintf("%s on %s (%s)\n\n%s", intent.Kind, network, intent.Format, readable(x)))
 }
 
 // payload is what the flags say.
@@ -92,7 +118,7 @@ func publicKey(n *chain.Network, text string) ([]byte, error) {
 	case text == "" && n.Family == evm.Family:
 		text = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798" // the generator
 	case text == "":
-		return nil, usagef("`sigil wallet get` prints it", "--public-key is needed on %s: it says what is the wallet's own", n.Slug)
+		return nil, usagef("`sigil wallet get` prints it", "--public-key or --wallet is needed on %s: it says what is the wallet's own", n.Slug)
 	}
 	if b, err := hex.DecodeString(text); err == nil && len(b) == n.Curve.PublicKeySize() {
 		return b, nil
@@ -104,9 +130,8 @@ func publicKey(n *chain.Network, text string) ([]byte, error) {
 }
 
 // readable is the explanation for a terminal.
-func readable(n *chain.Network, p *chain.Prepared, x *chain.Explanation) string {
+func readable(x *chain.Explanation) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s on %s (%s)\n\n", p.Intent.Kind, n.Name, p.Intent.Format)
 	for _, s := range x.Summary {
 		fmt.Fprintf(&b, "  - %s\n", s)
 	}

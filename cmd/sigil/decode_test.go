@@ -31,7 +31,7 @@ func TestDecode(t *testing.T) {
 		{"--network matic --transaction " + transfer, exitFailure, []string{"transaction_other_network"}},
 		{"--network dev --transaction 0x02ed82053907830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed8080c0", exitFailure, []string{"transaction_invalid"}},
 		{"--network dev --message hi", exitOK, []string{"a message of 2 bytes, format eip191"}},
-		{"--network solana --transaction AAAA", exitUsage, []string{"--public-key is needed"}},
+		{"--network solana --transaction AAAA", exitUsage, []string{"--public-key or --wallet is needed"}},
 		{"--network nowhere --transaction 0x", exitUsage, []string{"there is no network"}},
 		{"--network base", exitUsage, []string{"give one of"}},
 		{"--transaction 0x", exitUsage, []string{"--network is needed"}},

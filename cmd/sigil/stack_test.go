@@ -76,6 +76,15 @@ func TestWalletCommands(t *testing.T) {
 		t.Fatalf("%+v", made)
 	}
 	one, two := made.Items[0].Wallet.ID, made.Items[1].Wallet.ID
+	var decoded struct {
+		Summary []string
+		Digest  string `json:"intent_digest"`
+	}
+	reader.run(exitOK, &decoded, "decode", "--wallet", one, "--network", "base", "--transaction", "0x02ef82210507830f42408405f5e100825208945aaeb6053f3e94c9b9a09f33669435e7ef1beaed872386f26fc1000080c0")
+	if len(decoded.Summary) != 2 || decoded.Digest != "bdb44487a56de0d2bded3555a3196d0ff5a0aef6453890d8e5c9f3a2e8632342" {
+		t.Errorf("%+v", decoded)
+	}
+	c.run(exitUsage, nil, "decode", "--wallet", one, "--public-key", "00", "--network", "base", "--message", "x")
 	c.run(exitOK, nil, "wallet", "label", one, "treasury")
 	c.run(exitOK, nil, "wallet", "archive", two)
 	for args, want := range map[string]string{
