@@ -69,18 +69,29 @@ func called(list []abi.Value) []call {
 	return out
 }
 
+// aggregating is the function of Multicall3 with that selector, or "".
+func aggregating(selector string) string {
+	switch selector {
+	case "\x25\x2d\xba\x42":
+		return "aggregate((address,bytes)[])"
+	case "\xc3\x07\x7f\xa9":
+		return "blockAndAggregate((address,bytes)[])"
+	case "\xbc\xe3\x8b\xd7":
+		return "tryAggregate(bool,(address,bytes)[])"
+	case "\x39\x95\x42\xe9":
+		return "tryBlockAndAggregate(bool,(address,bytes)[])"
+	case "\x82\xad\x56\xcb":
+		return "aggregate3((address,bool,bytes)[])"
+	case "\x17\x4d\xea\x71":
+		return "aggregate3Value((address,bool,uint256,bytes)[])"
+	}
+	return ""
+}
+
 // aggregate explains what Multicall3 is asked to call. Value that isn't passed
 // on stays there, for anyone.
 func (c *call) aggregate(selector string) bool {
-	signature := map[string]string{
-		"\x25\x2d\xba\x42": "aggregate((address,bytes)[])",
-		"\xc3\x07\x7f\xa9": "blockAndAggregate((address,bytes)[])",
-		"\xbc\xe3\x8b\xd7": "tryAggregate(bool,(address,bytes)[])",
-		"\x39\x95\x42\xe9": "tryBlockAndAggregate(bool,(address,bytes)[])",
-		"\x82\xad\x56\xcb": "aggregate3((address,bool,bytes)[])",
-		"\x17\x4d\xea\x71": "aggregate3Value((address,bool,uint256,bytes)[])",
-	}[selector]
-	arguments, ok := c.arguments(signature)
+	arguments, ok := c.arguments(aggregating(selector))
 	if !ok {
 		return false
 	}

@@ -63,19 +63,30 @@ func (c *call) moves(list []abi.Value) bool {
 	return len(list) > 0
 }
 
+// authorizing is the function of EIP-3009 with that selector, or "".
+func authorizing(selector string) string {
+	const moved = "WithAuthorization(address,address,uint256,uint256,uint256,bytes32,"
+	switch selector {
+	case "\xe3\xee\x16\x0e":
+		return "transfer" + moved + "uint8,bytes32,bytes32)"
+	case "\xcf\x09\x29\x95":
+		return "transfer" + moved + "bytes)"
+	case "\xef\x55\xbe\xc6":
+		return "receive" + moved + "uint8,bytes32,bytes32)"
+	case "\x88\xb7\xab\x63":
+		return "receive" + moved + "bytes)"
+	case "\x5a\x04\x9a\x70":
+		return "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)"
+	case "\xb7\xb7\x28\x99":
+		return "cancelAuthorization(address,bytes32,bytes)"
+	}
+	return ""
+}
+
 // authorized knows the functions of EIP-3009, by which a signature moves
 // tokens: as v, r and s, or as bytes.
 func (c *call) authorized(selector string) bool {
-	const moved = "(address,address,uint256,uint256,uint256,bytes32,"
-	signature := map[string]string{
-		"\xe3\xee\x16\x0e": "transferWithAuthorization" + moved + "uint8,bytes32,bytes32)",
-		"\xcf\x09\x29\x95": "transferWithAuthorization" + moved + "bytes)",
-		"\xef\x55\xbe\xc6": "receiveWithAuthorization" + moved + "uint8,bytes32,bytes32)",
-		"\x88\xb7\xab\x63": "receiveWithAuthorization" + moved + "bytes)",
-		"\x5a\x04\x9a\x70": "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)",
-		"\xb7\xb7\x28\x99": "cancelAuthorization(address,bytes32,bytes)",
-	}[selector]
-	a, ok := c.arguments(signature)
+	a, ok := c.arguments(authorizing(selector))
 	switch {
 	case !ok:
 		return false
