@@ -49,7 +49,8 @@ func (v *vm) try(signed string, last bool) vmLine {
 }
 
 // TestSolana: transactions of both formats, a memo, tokens, a durable nonce,
-// another fee payer and a lookup table that the owner's policy lists run on
+// another fee payer, a lookup table that the owner's policy lists and a token
+// that takes a fee run on
 // Solana's virtual machine; what was altered doesn't.
 func TestSolana(t *testing.T) {
 	w := newWallet(t, "solana")
@@ -70,7 +71,7 @@ func TestSolana(t *testing.T) {
 	if err := v.in.Encode(map[string]string{"address": w.address()}); err != nil {
 		t.Fatal(err)
 	}
-	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000", "1000000000"}
+	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000", "1000000000", "90"}
 	for _, want := range moved {
 		l := v.read()
 		if l.Unsigned == "" {

@@ -92,5 +92,25 @@ const data = new Uint8Array(Buffer.concat([head, ...[mint.address, to].map((a) =
 svm.setAccount({ address: table, data, executable: false, lamports: lamports(sol), programAddress: address('AddressLookupTab1e1111111111111111111111111'), space: BigInt(data.length) });
 svm.warpToSlot(100n);
 await ask('transfer to an account of a lookup table', 0, [transfer(sol)], solOf(to), { table: { [table]: [mint.address, to] } });
+
+// A token of Token-2022 whose mint takes a tenth of each transfer, by the
+// program's own layouts: extension type 1 has 108 bytes behind a header of 4,
+// an account's kind and 165 bytes.
+const token2022 = address('TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb'), taxed = await generateKeyPairSigner();
+const [ownTaxed] = await findAssociatedTokenPda({ mint: taxed.address, owner: wallet, tokenProgram: token2022 });
+const [theirTaxed] = await findAssociatedTokenPda({ mint: taxed.address, owner: to, tokenProgram: token2022 });
+const u64 = (n) => { const b = Buffer.alloc(8); b.writeBigUInt64LE(n); return b; };
+const by = { programAddress: token2022 }, writable = (a) => ({ address: a, role: AccountRole.WRITABLE });
+await byPayer([
+  getCreateAccountInstruction({ payer, newAccount: taxed, lamports: sol, space: 278n, programAddress: token2022 }),
+  { ...by, accounts: [writable(taxed.address)], data: new Uint8Array([26, 0, 0, 0, 0xe8, 3, ...u64(1000n)]) },
+  getInitializeMint2Instruction({ mint: taxed.address, decimals: 6, mintAuthority: payer.address }, by),
+  getCreateAssociatedTokenIdempotentInstruction({ payer, ata: ownTaxed, owner: wallet, mint: taxed.address, tokenProgram: token2022 }),
+  getCreateAssociatedTokenIdempotentInstruction({ payer, ata: theirTaxed, owner: to, mint: taxed.address, tokenProgram: token2022 }),
+  getMintToInstruction({ mint: taxed.address, token: ownTaxed, mintAuthority: payer, amount: 1000n }, by),
+]);
+await ask('token that takes a fee', 0, [
+  { ...by, accounts: [writable(ownTaxed), { address: taxed.address, role: AccountRole.READONLY }, writable(theirTaxed), { address: wallet, role: AccountRole.READONLY_SIGNER }], data: new Uint8Array([26, 1, ...u64(100n), 6, ...u64(10n)]) },
+], () => Buffer.from(svm.getAccount(theirTaxed).data).readBigUInt64LE(64));
 say({ done: true });
 process.exit(0);
