@@ -32,7 +32,7 @@ func verified(family string) []string {
 		},
 		"solana": {
 			"published transactions and messages, signed again through the workload (`test/vectors`)",
-			"Solana's virtual machine: transfers, tokens, a memo, a durable nonce, another's fee payer and a lookup table run (`test/nodes`)",
+			"Solana's virtual machine: transfers, tokens, a memo, a durable nonce, a token with a fee, another's fee payer and a lookup table run (`test/nodes`)",
 			"instructions as the programs' own libraries encode them (`internal/chain/solana/testdata`)",
 			"@solana/web3.js and @solana/kit over 100,000 generated transactions (`test/oracle`, DIFFERENTIAL.md)",
 			"fuzzed: transactions, messages, off-chain messages",

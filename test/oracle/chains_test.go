@@ -120,6 +120,7 @@ func limits() map[string]string {
 		"bad point: is not on curve":         "no-points",
 		"Cannot find square root":            "no-points",
 		"Reader(): readBytes: Unexpected en": "newer-fields",
+		"bytes 0 bits left after unpack":     "newer-fields",
 		"a commitment that is no text":       "reserves-commitment",
 	}
 }
