@@ -74,7 +74,7 @@ func (m *message) effects(wallet string) (*chain.Effects, error) {
 			}
 			continue
 		}
-		e.Actions = append(e.Actions, chain.Action{})
+		e.Actions = e.Actions[:len(e.Actions)+1] // there is room, of zeros
 		v := &view{describer: d, in: &m.instructions[i], data: m.instructions[i].data, action: &e.Actions[len(e.Actions)-1]}
 		v.describe()
 		if i == 0 && v.action.Method == methodAdvanceNonce {

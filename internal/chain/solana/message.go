@@ -89,13 +89,13 @@ func (m *message) body(c *cursor) error {
 	if n > maxInstructions {
 		return fmt.Errorf("%d instructions are more than %d", n, maxInstructions)
 	}
-	m.instructions = make([]instruction, 0, min(n, len(c.b)/3))
-	for range n {
+	m.instructions = make([]instruction, min(n, len(c.b)/3))
+	for i := range n {
 		in := c.instruction()
-		if c.failed {
+		if c.failed || i == len(m.instructions) {
 			return errors.New("the message ends within its instructions")
 		}
-		m.instructions = append(m.instructions, in)
+		m.instructions[i] = in
 	}
 	m.accounts = len(m.keys)
 	if m.version != legacy {
