@@ -82,7 +82,7 @@ test: build sdk google-clients oracles ## all tests; lists what was skipped and 
 
 .PHONY: lint
 lint: ## format, vet (Linux and macOS), staticcheck, dead code
-	@out=$$(gofmt -l api attest client cmd internal receipt test 2>/dev/null); \
+	@out=$$(gofmt -l api attest client cmd internal receipt test unsigned 2>/dev/null); \
 	  test -z "$$out" || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
 	go vet ./...
 	GOOS=darwin GOARCH=arm64 go vet ./...
