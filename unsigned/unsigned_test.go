@@ -73,7 +73,7 @@ func prepared(t testing.TB, slug, text string) (*chain.Prepared, error) {
 
 func cases(t testing.TB) []one {
 	t.Helper()
-	return slices.Concat(evmCases(t))
+	return slices.Concat(evmCases(t), solanaCases(t))
 }
 
 func TestBuiltIsDecodedAsMeant(t *testing.T) {

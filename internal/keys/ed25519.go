@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"github.com/oasisprotocol/curve25519-voi/curve"
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
 
@@ -18,4 +19,12 @@ func signEd25519(seed *[32]byte, pub, msg, sig []byte) {
 
 func strictEd25519() *ed25519.Options {
 	return &ed25519.Options{Verify: &ed25519.VerifyOptions{CofactorlessVerify: true}}
+}
+
+// IsEd25519Point reports whether the bytes encode a point of the curve, as some
+// public key's do. Encodings that aren't the shortest count, as they do for
+// Solana's programs, whose own addresses must be no point.
+func IsEd25519Point(b [32]byte) bool {
+	_, err := new(curve.EdwardsPoint).SetCompressedY((*curve.CompressedEdwardsY)(&b))
+	return err == nil
 }

@@ -260,3 +260,20 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// TestIsEd25519Point: public keys are points, half of all other bytes aren't.
+func TestIsEd25519Point(t *testing.T) {
+	points := 0
+	for i := range 256 {
+		seed := [32]byte{byte(i)}
+		if !keys.IsEd25519Point([32]byte(stded25519.NewKeyFromSeed(seed[:])[32:])) {
+			t.Errorf("the public key of seed %d is no point", i)
+		}
+		if keys.IsEd25519Point(sha256.Sum256(seed[:])) {
+			points++
+		}
+	}
+	if points < 96 || points > 160 {
+		t.Errorf("%d of 256 hashes are points", points)
+	}
+}
