@@ -38,6 +38,12 @@ func text(build any) (string, error) {
 	switch b := build.(type) {
 	case interface{ Build() (string, error) }:
 		return b.Build()
+	case BitcoinPayment:
+		built, err := b.Build()
+		if err != nil {
+			return "", err
+		}
+		return built.Transaction, nil
 	default:
 		return "", fmt.Errorf("%T builds nothing", b)
 	}
@@ -73,7 +79,7 @@ func prepared(t testing.TB, slug, text string) (*chain.Prepared, error) {
 
 func cases(t testing.TB) []one {
 	t.Helper()
-	return slices.Concat(evmCases(t), solanaCases(t))
+	return slices.Concat(evmCases(t), solanaCases(t), bitcoinCases(t))
 }
 
 func TestBuiltIsDecodedAsMeant(t *testing.T) {
@@ -112,6 +118,10 @@ type vector struct {
 	Arguments   map[string]any `json:"arguments"`
 	Transaction string         `json:"transaction,omitempty"`
 	Refused     string         `json:"refused,omitempty"` // the argument
+	// Of Bitcoin alone.
+	Fee    string `json:"fee,omitempty"`
+	Change string `json:"change,omitempty"`
+	VSize  string `json:"vsize,omitempty"`
 }
 
 var update = flag.Bool("update", false, "write testdata/transactions.json again")
@@ -125,6 +135,12 @@ func TestVectors(t *testing.T) {
 		v := vector{Name: c.name, Kind: reflect.TypeOf(c.build).Name(), Arguments: map[string]any{}, Transaction: built}
 		if members(reflect.ValueOf(c.build), v.Arguments); err != nil {
 			v.Refused = memberName(c.refused)
+		} else if p, ok := c.build.(BitcoinPayment); ok {
+			built, err := p.Build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Fee, v.Change, v.VSize = decimal(built.Fee), decimal(built.Change), decimal(built.VSize)
 		}
 		list = append(list, v)
 	}
