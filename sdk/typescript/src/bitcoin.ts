@@ -1,32 +1,12 @@
 import { schnorr } from '@noble/curves/secp256k1.js';
 import { FormatError, base64, equal, hex, unbase64 } from './canon.js';
-import { Cursor, Malformed, Scripts, compact, concat, encodeBody, encodeTx, hash160, le32, sha256d, sighash, sized, tagged, txidText, type OwnKind, type Tx } from './bitcoinscript.js';
+import { Cursor, Malformed, Scripts, compact, concat, encodeBody, encodeTx, le32, sha256d, sighash, sized, tagged, txidText, type OwnKind, type Tx } from './bitcoinscript.js';
 import { SigilConfigError } from './errors.js';
 import { verifySecp256k1 } from './keys.js';
 import type { Message, Prepared, SignedTransaction } from './networks.js';
 import { PSBT, ofInput, type Spend } from './psbt.js';
 
 const maxPSBT = 40 << 10;
-
-/** Human-readable parts of the networks' addresses. */
-export const bitcoinPrefixes: Readonly<Record<string, string>> = { bitcoin: 'bc', 'bitcoin-testnet4': 'tb', 'bitcoin-signet': 'tb', 'bitcoin-regtest': 'bcrt' };
-
-const charset = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
-
-/** The P2WPKH address of a key: BIP-173's text of witness version 0. */
-export function bitcoinAddress(prefix: string, publicKey: Uint8Array): string {
-  const bits = [...hash160(publicKey)].map((b) => b.toString(2).padStart(8, '0')).join(''); // 160, 32 groups of five
-  const digits = [0, ...bits.match(/.{5}/g)!.map((group) => parseInt(group, 2))], chars = [...prefix].map((c) => c.charCodeAt(0));
-  const checksum = polymod([...chars.map((c) => c >> 5), 0, ...chars.map((c) => c & 31), ...digits, 0, 0, 0, 0, 0, 0]) ^ 1;
-  return `${prefix}1${[...digits, ...Array.from({ length: 6 }, (_, i) => (checksum >> (5 * (5 - i))) & 31)].map((d) => charset[d]).join('')}`;
-}
-
-function polymod(values: readonly number[]): number {
-  return values.reduce((sum, v) => {
-    const top = sum >>> 25;
-    return [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3].reduce((s, g, i) => ((top >> i) & 1 ? s ^ g : s), ((sum & 0x1ffffff) << 5) ^ v);
-  }, 1);
-}
 
 const isTaproot = (s: { kind: OwnKind }): boolean => s.kind === 'p2tr';
 

@@ -72,6 +72,9 @@ const around = (before: number[], b: Uint8Array, after: number[] = []): Uint8Arr
 const p2pkh = (hash: Uint8Array): Uint8Array => around([0x76, 0xa9, 20], hash, [0x88, 0xac]);
 const p2sh = (hash: Uint8Array): Uint8Array => around([0xa9, 20], hash, [0x87]);
 
+/** Scripts that pay a hash, as addresses of base58 have it. */
+export const scriptOf = { keyHash: p2pkh, scriptHash: p2sh } as const;
+
 /** The shape of an output's script. */
 export function kindOf(s: Uint8Array): ScriptKind {
   const size = s.length - 2, version = s[0]!;

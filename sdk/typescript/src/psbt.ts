@@ -4,7 +4,7 @@ import { Cursor, Malformed, Scripts, concat, hash160, isSegwit, kindOf, payToScr
 
 const magic = Buffer.from('psbt\xff', 'latin1');
 const timeThreshold = 500_000_000; // lock times below are block heights
-const maxOwn = 256;
+export const maxOwn = 256;
 
 // Types of fields (BIP-174, BIP-370, BIP-371).
 export const ofGlobal = {

@@ -46,7 +46,7 @@ class Cursor {
   bytes(): Uint8Array { return this.take(this.compact()); }
 }
 
-function compact(n: number): number[] {
+export function compact(n: number): number[] {
   return n < 0x80 ? [n] : [(n & 0x7f) | 0x80, ...compact(n >> 7)];
 }
 
