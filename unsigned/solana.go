@@ -3,6 +3,7 @@ package unsigned
 import (
 	"unicode/utf8"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
 )
@@ -86,9 +87,9 @@ func (t SolanaTokenTransfer) Build() (string, error) {
 
 type pubkey = [32]byte
 
-// base58 reads an address.
-func base58(field, text string) (k pubkey, err error) {
-	b, err := solana.DecodeBase58(text, len(k))
+// decoded reads base58 of 32 bytes.
+func decoded(field, text string) (k pubkey, err error) {
+	b, err := base58.Decode(text, len(k))
 	if err != nil {
 		return k, bad(field, "not base58 of 32 bytes")
 	}
@@ -97,7 +98,7 @@ func base58(field, text string) (k pubkey, err error) {
 
 // key reads the address of somebody's account.
 func key(field, text string) (pubkey, error) {
-	k, err := base58(field, text)
+	k, err := decoded(field, text)
 	if err == nil && solana.IsReserved(k) {
 		err = bad(field, "it is the address of a program or system variable")
 	}
@@ -113,7 +114,7 @@ func (s *Solana) draft() (*solana.Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	blockhash, err := base58("Blockhash", s.Blockhash)
+	blockhash, err := decoded("Blockhash", s.Blockhash)
 	switch {
 	case err != nil:
 		return nil, err
@@ -183,7 +184,7 @@ func (t *SolanaTokenTransfer) accounts() (a tokenAccounts, err error) {
 	if t.Amount == 0 {
 		return a, bad("Amount", "it is 0")
 	}
-	if a.program, err = base58("TokenProgram", t.TokenProgram); err != nil {
+	if a.program, err = decoded("TokenProgram", t.TokenProgram); err != nil {
 		return a, err
 	}
 	wallet, err := key("Wallet", t.Wallet)

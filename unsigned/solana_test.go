@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -26,12 +27,12 @@ func solanaWallet(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return solana.EncodeBase58(b)
+	return base58.Encode(b)
 }
 
 // payee is an address that somebody has the key of.
 func payee() string {
-	return solana.EncodeBase58(ed25519.NewKeyFromSeed([]byte(strings.Repeat("7", 32)))[32:])
+	return base58.Encode(ed25519.NewKeyFromSeed([]byte(strings.Repeat("7", 32)))[32:])
 }
 
 func onSolana(t testing.TB) Solana {
@@ -50,7 +51,7 @@ func associated(t testing.TB, owner, mint, program string) string {
 	var k [3]pubkey
 	for i, text := range []string{owner, mint, program} {
 		var err error
-		if k[i], err = base58("", text); err != nil {
+		if k[i], err = decoded("", text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,7 +59,7 @@ func associated(t testing.TB, owner, mint, program string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return solana.EncodeBase58(a[:])
+	return base58.Encode(a[:])
 }
 
 // actions are what the decoder must say of a transfer of tokens.
@@ -195,11 +196,11 @@ func FuzzSolana(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token, version0, newer, create bool, to, mint []byte, amount uint64, decimals uint8, limit uint32, price uint64, memo string) {
 		s := onSolana(t)
 		s.Version0, s.ComputeUnitLimit, s.ComputeUnitPrice, s.Memo = version0, limit, price, memo
-		address := solana.EncodeBase58(to)
+		address := base58.Encode(to)
 		var build any
 		var want []chain.Action
 		if token {
-			b := SolanaTokenTransfer{Solana: s, To: address, Mint: solana.EncodeBase58(mint), TokenProgram: TokenProgram, Decimals: decimals, Amount: amount, CreateAccount: create}
+			b := SolanaTokenTransfer{Solana: s, To: address, Mint: base58.Encode(mint), TokenProgram: TokenProgram, Decimals: decimals, Amount: amount, CreateAccount: create}
 			if b.ToOffCurve = len(to) == 32 && !keys.IsEd25519Point(pubkey(to)); newer {
 				b.TokenProgram = Token2022Program
 			}
