@@ -197,10 +197,12 @@ type Item struct {
 
 // size is an upper bound of the item's encoding.
 func (it *Item) size() int {
-	return 8 + 4 + len(it.Leaf) + 1 + 4 + len(it.Result) + 4 + len(it.Explanation)
+	return 8 + 4 + len(it.Leaf) + 1 + 4 + len(it.Result) + 4 + min(len(it.Explanation), maxExplain)
 }
 
-// EncodeBatch returns the payload of a batch frame.
+// EncodeBatch returns the payload of a batch frame. Over-long explanations are
+// cut: they quote what was asked for, and the other side would take the frame
+// for none of this protocol.
 func EncodeBatch(signed []byte, items []Item) ([]byte, error) {
 	size := len(signed) + 8
 	for i := range items {
@@ -209,7 +211,7 @@ func EncodeBatch(signed []byte, items []Item) ([]byte, error) {
 	w := canon.NewWriter("", size).Bytes(signed).U32(uint32(len(items)))
 	for i := range items {
 		it := &items[i]
-		w.U64(it.ID).Bytes(it.Leaf).U8(uint8(it.ResultKind)).Bytes(it.Result).Text(it.Explanation)
+		w.U64(it.ID).Bytes(it.Leaf).U8(uint8(it.ResultKind)).Bytes(it.Result).Text(cut(it.Explanation, maxExplain))
 	}
 	return w.Record()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -384,4 +385,17 @@ func FuzzDecoders(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLongExplanations: what a denial quotes is cut to what the other side
+// takes, at a letter's end.
+func TestLongExplanations(t *testing.T) {
+	frame, err := teelink.EncodeBatch([]byte{1}, []teelink.Item{{Leaf: []byte{2}, Explanation: strings.Repeat("ä", 20_000)}, {Leaf: []byte{3}, Explanation: "short"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, items, err := teelink.DecodeBatch(frame)
+	if err != nil || items[0].Explanation != strings.Repeat("ä", 256) || items[1].Explanation != "short" {
+		t.Errorf("%v: %+v", err, items)
+	}
 }

@@ -159,3 +159,22 @@ func TestSolanaTransactionsAreDecidedInTheTEE(t *testing.T) {
 		}
 	}
 }
+
+// TestLongTypes: a denial that has much to quote is a denial with a receipt,
+// and the link lives on.
+func TestLongTypes(t *testing.T) {
+	s := newScene(t, stack.Options{})
+	token := s.NewKey(s.owner, func(g *authority.Grant) { g.Policy.Methods = []string{"signTypedData"} })
+	var members, values []string
+	for i := range 100 {
+		name := fmt.Sprint(strings.Repeat("m", 80), i)
+		members, values = append(members, fmt.Sprintf(`{"name":%q,"type":"uint8"}`, name)), append(values, fmt.Sprintf(`%q:1`, name))
+	}
+	body := fmt.Sprintf(`{"wallet_id":%q,"network":"base","typed_data":{"types":{"EIP712Domain":[{"name":"chainId","type":"uint256"}],"Mail":[%s]},"primaryType":"Mail","domain":{"chainId":8453},"message":{%s}}}`,
+		s.one.ID, strings.Join(members, ","), strings.Join(values, ","))
+	for range 2 {
+		if got := s.askFor(t, token, body, "signTypedData"); got != "transaction_opaque" {
+			t.Fatal(got)
+		}
+	}
+}
