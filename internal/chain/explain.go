@@ -90,21 +90,27 @@ func (a *Action) sentence(n *Network) string {
 	switch a.Kind {
 	case ActionTransfer, ActionTokenTransfer:
 		s = fmt.Sprintf("%s sends %s to %s", who, what, a.To)
+		if a.Text != "" { // Token-2022's fee
+			s += ", " + a.Text + " of it"
+		}
 	case ActionApprove:
 		if a.Amount == "" {
 			what = "everything of " + a.Asset + " that it has or gets"
 		}
 		s = fmt.Sprintf("%s may take %s from %s", a.Spender, what, who)
 	case ActionRevoke:
-		s = fmt.Sprintf("%s takes back what %s may take of %s", who, a.Spender, a.Asset)
+		s = fmt.Sprintf("%s takes back what %s may take of %s", who, orElse(a.Spender, "anybody"), orElse(a.Asset, "its tokens"))
 	case ActionChange:
 		s = fmt.Sprintf("%s comes back to the wallet at %s", what, a.To)
 	case ActionDeploy:
 		s = "a contract is deployed, with " + amount(n, AssetNative, a.Amount)
 	case ActionDelegate:
 		s = "an account takes the code of " + a.Contract
+		if a.Method != "" {
+			s = "the wallet's own address goes to " + orElse(a.Spender, "nobody, with data in it") + " (" + a.Method + ")"
+		}
 	case ActionTypedData:
-		s = "typed data of the type " + a.Text + " for " + orNobody(a.Contract) + ", which nobody here can explain"
+		s = "typed data of the type " + a.Text + " for " + orElse(a.Contract, "no contract that it names") + ", which nobody here can explain"
 	case ActionOpaque, ActionUnresolved:
 		s = "calls " + a.Contract + " for " + a.Selector + a.Method + ", which nobody here can explain"
 		if a.From != "" {
@@ -113,24 +119,27 @@ func (a *Action) sentence(n *Network) string {
 	default:
 		s = a.fields()
 	}
+	if a.Authority != "" && a.Kind != ActionOpaque {
+		s += ", by the authority of " + a.Authority
+	}
 	if a.Expiry != "" {
 		s += ", until " + a.Expiry + " (unix seconds)"
 	}
 	return s
 }
 
-func orNobody(contract string) string {
-	if contract == "" {
-		return "no contract that it names"
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
 	}
-	return contract
+	return text
 }
 
 // fields writes out what the action has.
 func (a *Action) fields() string {
 	parts := []string{a.Kind}
 	for _, f := range []struct{ name, value string }{{"method", a.Method}, {"asset", a.Asset}, {"amount", a.Amount}, {"from", a.From}, {"to", a.To},
-		{"spender", a.Spender}, {"account", a.Account}, {"authority", a.Authority}, {"contract", a.Contract}, {"text", quoted(a.Text)}} {
+		{"spender", a.Spender}, {"account", a.Account}, {"contract", a.Contract}, {"text", quoted(a.Text)}} {
 		if f.value != "" {
 			parts = append(parts, f.name+" "+f.value)
 		}
@@ -150,6 +159,7 @@ func quoted(text string) string {
 // its unit as well. Nobody here guesses a token's.
 func amount(n *Network, asset, base string) string {
 	v, ok := new(big.Int).SetString(base, 10)
+	asset = orElse(asset, "a token that the chain's state says")
 	switch {
 	case base == "":
 		return "an amount that the chain's state says, of " + asset

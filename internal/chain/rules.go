@@ -100,8 +100,12 @@ func (a *Action) describe(u *policy.Unexplained) (kind string) {
 		u.Contract, u.Code = "", hex.EncodeToString(code[:])
 		u.Says = "it deploys a contract, the SHA-256 of whose code is " + u.Code
 		return policy.AcceptDeploy
-	case a.Kind == ActionDelegate && a.Method != "":
-		u.Says = "it puts the wallet's own address into the hands of the program " + a.Contract + " (" + a.Method + ")"
+	case a.Kind == ActionDelegate && a.Method != "" && a.Spender == "":
+		u.Says = "it makes the wallet's own address one that holds data (" + a.Method + "), which can't pay any more"
+		return ""
+	case a.Kind == ActionDelegate && a.Method != "": // contract is who is asked to do it
+		u.Contract = a.Spender
+		u.Says = "it puts the wallet's own address into the hands of the program " + a.Spender + " (" + a.Method + ")"
 		return policy.AcceptDelegate
 	case a.Kind == ActionDelegate:
 		u.Says = "it gives an account the code of " + a.Contract

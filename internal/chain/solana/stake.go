@@ -1,6 +1,12 @@
 package solana
 
-import "github.com/sigilkeys/sigil/internal/chain"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/sigilkeys/sigil/internal/base58"
+	"github.com/sigilkeys/sigil/internal/chain"
+)
 
 // stake reads an instruction of the Stake program.
 func (v *view) stake() {
@@ -65,17 +71,21 @@ func (v *view) stakeSetup(checked bool) {
 	v.named(rentSysvar)
 	if checked {
 		v.is(chain.ActionSetup, "initializeStakeChecked")
-		v.next(anyRole)
+		v.action.Text = "staker " + v.account(anyRole)
 		v.action.Spender = v.account(signs)
 		return
 	}
 	v.is(chain.ActionSetup, "initializeStake")
-	v.key()
+	v.action.Text = "staker " + v.key()
 	v.action.Spender = v.key()
-	if at, epoch, custodian := v.u64(), v.u64(), v.bytes(addressSize); at != 0 || epoch != 0 || key(custodian) != (key{}) {
+	if at, epoch, custodian := v.u64(), v.u64(), key(v.bytes(addressSize)); at != 0 || epoch != 0 || custodian != (key{}) {
+		v.action.Text += " locked until time " + seconds(at) + " epoch " + strconv.FormatUint(epoch, 10) + " custodian " + base58.Encode(custodian[:])
 		v.flag(flagStakeLockup)
 	}
 }
+
+// seconds writes a unix time, which the program has as a signed integer.
+func seconds(t uint64) string { return strconv.FormatInt(int64(t), 10) }
 
 func (v *view) stakeAuthorize(tag uint32) {
 	v.action.Account = v.account(writes)
@@ -106,11 +116,14 @@ func (v *view) stakeAuthorize(tag uint32) {
 func (v *view) stakeLockup() {
 	v.is(chain.ActionAuthorize, "setStakeLockup")
 	v.action.Account, v.action.Authority = v.account(writes), v.own(signs)
-	for range 2 { // until a time, until an epoch
-		if v.present() {
-			v.u64()
-		}
+	var until []string
+	if v.present() {
+		until = append(until, "time "+seconds(v.u64()))
 	}
+	if v.present() {
+		until = append(until, "epoch "+strconv.FormatUint(v.u64(), 10))
+	}
+	v.action.Text = strings.Join(until, " ")
 	v.action.Spender = v.optionalKey()
 	v.flag(flagStakeLockup)
 }

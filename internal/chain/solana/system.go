@@ -1,6 +1,9 @@
 package solana
 
-import "github.com/sigilkeys/sigil/internal/chain"
+import (
+	"github.com/sigilkeys/sigil/internal/base58"
+	"github.com/sigilkeys/sigil/internal/chain"
+)
 
 const methodAdvanceNonce = "advanceNonce"
 
@@ -11,10 +14,13 @@ func (v *view) system() {
 		v.is(chain.ActionCreate, "createAccount")
 		v.action.From, v.action.To = v.own(signs|writes), v.account(signs|writes)
 		v.native()
-		v.u64() // bytes
-		v.action.Spender = v.key()
+		size, owner := v.u64(), key(v.bytes(addressSize))
+		v.action.Spender = base58.Encode(owner[:])
 		if v.action.To == v.wallet { // which has nothing yet, or it fails
 			v.flag(flagAssign)
+		}
+		if size > 0 || owner != systemProgram { // else it is a wallet's still
+			v.handsOver(v.action.To)
 		}
 	case 2:
 		v.is(chain.ActionTransfer, "transfer")
@@ -96,8 +102,9 @@ func (v *view) allocation(tag uint32) {
 	v.handsOver(account)
 }
 
-// handsOver looks whether an account that gets data or another owner is the
-// wallet's address, which nobody could use as a wallet's after that.
+// handsOver looks whether an account that gets data or another owner, or is
+// made, is the wallet's address, which nobody could use as a wallet's after
+// that.
 func (v *view) handsOver(account string) {
 	if account == v.wallet {
 		v.action.Kind = chain.ActionDelegate

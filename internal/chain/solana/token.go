@@ -179,7 +179,9 @@ func (v *view) tokenSetup(tag uint32) {
 		v.action.Method = "initializeMint"
 		v.u8() // decimals
 		v.action.Spender = v.key()
-		v.optionalKey() // that may freeze
+		if freezes := v.optionalKey(); freezes != "" {
+			v.action.Text = "freeze_account " + freezes
+		}
 		if tag == 0 {
 			v.named(rentSysvar)
 		}
@@ -201,8 +203,9 @@ func (v *view) tokenSetup(tag uint32) {
 		}
 		n, needed := len(v.in.accounts)-v.at, int(v.u8())
 		v.failed = v.failed || needed == 0 || needed > n || n > maxMultisig
+		v.action.Text = strconv.Itoa(needed) + " of"
 		for v.more() {
-			v.next(anyRole)
+			v.action.Text += " " + v.account(anyRole)
 		}
 	case 22:
 		v.action.Method = "initializeImmutableOwner"
