@@ -122,6 +122,9 @@ func (a *Action) describe(u *policy.Unexplained) (kind string) {
 	}
 	u.Says = "it calls " + a.Contract + " for " + a.Selector + ", which nobody here understands"
 	if strings.HasPrefix(a.Contract, "0x") {
+		if u.From = a.From; u.From != "" {
+			u.Says = u.From + " does: " + u.Says
+		}
 		return policy.AcceptCall
 	}
 	return policy.AcceptInstruction

@@ -36,6 +36,9 @@ const (
 type Acceptance struct {
 	Kind    string `json:"kind"`
 	Network string `json:"network"` // slug
+	// From is who calls, where that is another than the wallet: a smart
+	// account or contract that the wallet's signature moves.
+	From string `json:"from,omitzero"`
 	// Contract is an EVM address in lower-case hex, or a Solana program's,
 	// or table's, in base58. Typed data may name none.
 	Contract string `json:"contract,omitzero"`
@@ -58,6 +61,7 @@ type Acceptance struct {
 // The zero Kind is one that nothing accepts.
 type Unexplained struct {
 	Kind     string
+	From     string // who calls; "" is the wallet
 	Contract string
 	Type     string
 	Code     string
@@ -75,7 +79,7 @@ type Lookup struct {
 // Acceptance is what a policy for the network must hold to have it signed;
 // not ok where nothing does.
 func (u *Unexplained) Acceptance(network string) (a Acceptance, ok bool) {
-	a = Acceptance{Kind: u.Kind, Network: network, Contract: u.Contract, Type: u.Type, Code: u.Code}
+	a = Acceptance{Kind: u.Kind, Network: network, From: u.From, Contract: u.Contract, Type: u.Type, Code: u.Code}
 	switch {
 	case u.Kind == "" || u.Kind == AcceptInstruction && len(u.Data) == 0:
 		return Acceptance{}, false
@@ -92,7 +96,7 @@ func (u *Unexplained) Acceptance(network string) (a Acceptance, ok bool) {
 // use for.
 func (a *Acceptance) check() error {
 	fields := map[string]bool{
-		"contract": a.Contract != "", "function": a.Function != "", "type": a.Type != "", "code": a.Code != "",
+		"from": a.From != "", "contract": a.Contract != "", "function": a.Function != "", "type": a.Type != "", "code": a.Code != "",
 		"begins": a.Begins != "", "accounts": len(a.Accounts) > 0,
 	}
 	needs, known := map[string][]string{
@@ -106,7 +110,7 @@ func (a *Acceptance) check() error {
 		return errors.New("it names no network")
 	}
 	for name, given := range fields {
-		optional := a.Kind == AcceptTypedData && name == "contract"
+		optional := a.Kind == AcceptTypedData && name == "contract" || (a.Kind == AcceptCall || a.Kind == AcceptCalldata) && name == "from"
 		if given != slices.Contains(needs, name) && !optional {
 			return fmt.Errorf("of the kind %s, it has %s", a.Kind, strings.Join(needs, " and "))
 		}
@@ -126,6 +130,9 @@ func (a *Acceptance) checkText() error {
 	}
 	if a.Contract != "" && !isAddress(a.Contract, strings.HasPrefix(a.Kind, "lookup_") || a.Kind == AcceptInstruction) {
 		return errors.New("contract is not an address: 0x and lower-case hex, on Solana base58")
+	}
+	if a.From != "" && (!isAddress(a.From, false) || !strings.HasPrefix(a.From, "0x")) {
+		return errors.New("from is not an address: 0x and lower-case hex")
 	}
 	for _, account := range a.Accounts {
 		if !isAddress(account, true) {
@@ -169,6 +176,9 @@ func (p *Policy) acceptsOn(network string, u *Unexplained) bool {
 }
 
 func (a *Acceptance) names(u *Unexplained) bool {
+	if a.From != u.From {
+		return false
+	}
 	if a.Kind == AcceptCalldata && u.Kind == AcceptCall {
 		data := sha256.Sum256(u.Data)
 		return a.Contract == u.Contract && a.Code == hex.EncodeToString(data[:])

@@ -142,6 +142,7 @@ func acceptingGrants(f *file, g *authority.VerifiedGenesis) error {
 		{"accepting one of each kind", true, []policy.Acceptance{
 			call,
 			{Kind: policy.AcceptCalldata, Network: "base", Contract: contract, Code: strings.Repeat("c0", 32)},
+			{Kind: policy.AcceptCalldata, Network: "base", From: contract, Contract: contract, Code: strings.Repeat("c0", 32)},
 			{Kind: policy.AcceptTypedData, Network: "base", Contract: contract, Type: "Order(address maker)"},
 			{Kind: policy.AcceptTypedData, Network: "base", Type: "Login(string nonce)"},
 			{Kind: policy.AcceptDelegate, Network: "base", Contract: contract},
@@ -160,6 +161,8 @@ func acceptingGrants(f *file, g *authority.VerifiedGenesis) error {
 		{"accepting a contract with a checksum", false, changed(func(a *policy.Acceptance) { a.Contract = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48" })},
 		{"accepting with what the kind has no use for", false, changed(func(a *policy.Acceptance) { a.Code = strings.Repeat("c0", 32) })},
 		{"accepting code by half a digest", false, []policy.Acceptance{{Kind: policy.AcceptDeploy, Network: "base", Code: strings.Repeat("c0", 16)}}},
+		{"accepting typed data from somebody", false, []policy.Acceptance{{Kind: policy.AcceptTypedData, Network: "base", From: contract, Contract: contract, Type: "Order(address maker)"}}},
+		{"accepting calldata from a Solana program", false, []policy.Acceptance{{Kind: policy.AcceptCalldata, Network: "base", From: program, Contract: contract, Code: strings.Repeat("c0", 32)}}},
 		{"accepting instructions by nine bytes", false, []policy.Acceptance{{Kind: policy.AcceptInstruction, Network: "solana", Contract: program, Begins: strings.Repeat("0c", 9)}}},
 		{"accepting a table with an account that is none", false, []policy.Acceptance{{Kind: policy.AcceptTable, Network: "solana", Contract: program, Accounts: []string{"0"}}}},
 	} {

@@ -1,11 +1,12 @@
 import { FormatError, list, members, text } from './canon.js';
 
 const maxText = 4096, maxTable = 256;
-const order = ['contract', 'function', 'type', 'code', 'begins', 'accounts'];
+const order = ['from', 'contract', 'function', 'type', 'code', 'begins', 'accounts'];
 
-/** Members of acceptances by their kind; typed data may name no contract. */
+/** Members of acceptances by their kind; calls may name who makes them, and typed
+ * data no contract. */
 const kinds: ReadonlyMap<string, readonly string[]> = new Map([
-  ['call', ['contract', 'function']], ['calldata', ['contract', 'code']], ['typed_data', ['contract', 'type']], ['delegate', ['contract']], ['deploy', ['code']],
+  ['call', ['from', 'contract', 'function']], ['calldata', ['from', 'contract', 'code']], ['typed_data', ['contract', 'type']], ['delegate', ['contract']], ['deploy', ['code']],
   ['instruction', ['contract', 'begins']], ['lookup_accounts', ['contract']], ['lookup_table', ['contract', 'accounts']],
 ]);
 
@@ -19,7 +20,7 @@ export function checkAccept(v: unknown): void {
 
 function checkOne(v: unknown): void {
   const given = typeof v === 'object' && v !== null ? v : {}, kind = text((given as { kind?: unknown }).kind, 'kind');
-  const names = kinds.get(kind)?.filter((n) => kind !== 'typed_data' || n !== 'contract' || 'contract' in given);
+  const names = kinds.get(kind)?.filter((n) => n in given || (n !== 'from' && (kind !== 'typed_data' || n !== 'contract')));
   if (!names) throw new FormatError(`an acceptance of the unknown kind ${kind.slice(0, 40)}`);
   const a = members(v, ['kind', 'network', ...order.filter((n) => names.includes(n))], `an acceptance of the kind ${kind}`);
   const network = text(a['network'], 'network');
@@ -37,6 +38,7 @@ function checkAccounts(v: unknown): void {
 
 function isMember(kind: string, name: string, s: string): boolean {
   switch (name) {
+    case 'from': return /^0x[0-9a-f]{40}$/.test(s);
     case 'contract': return isAddress(s, kind === 'instruction' || kind.startsWith('lookup_'));
     case 'function': return isFunction(s);
     case 'code': return /^[0-9a-f]{64}$/.test(s);
