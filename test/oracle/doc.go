@@ -7,4 +7,7 @@
 //
 // A run has a seed (SIGIL_TEST_SEED) and so many cases of each family
 // (SIGIL_TEST_CASES, 2,000 by default); `make differential` has 100,000.
+//
+// TestBuilt goes the other way: what Sigil builds is what other libraries make of
+// the same arguments.
 package oracle
