@@ -174,6 +174,7 @@ func bitcoinRefusals(t testing.TB) []one {
 	recipient("a typing error in base58", p2pkhOther[:33]+"3", 1000)
 	recipient("mixed case", "Bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", 1000)
 	recipient("a future witness version", "bc1zw508d6qejxtdg4y5r3zarvaryvaxxpcs", 1000)
+	recipient("a Taproot key that is no point", "bc1pqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqzs2jkusy", 1000)
 	recipient("a script for an address", "script:6a", 0)
 	recipient("nobody", "", 1000)
 	recipient("dust", p2wpkhOther, 293)
@@ -195,7 +196,7 @@ func bitcoinRefusals(t testing.TB) []one {
 	})
 	refused("too large a PSBT", "Inputs", func(p *BitcoinPayment) {
 		many := slices.Repeat([]uint64{1000}, 200)
-		for i := range byte(8) {
+		for i := range byte(7) {
 			text, _ := funding(t, "bitcoin", bitcoin.TypeP2WPKH, 100+i, true, many...)
 			p.Inputs = append(p.Inputs, BitcoinInput{text, 0})
 		}

@@ -30,12 +30,14 @@ type Solana struct {
 // SolanaTransfer sends the native asset: Transfer of the System program.
 type SolanaTransfer struct {
 	Solana
-	To     string // address
+	To     string // address, of a wallet or of any other account
 	Amount uint64 // lamports, not 0
 }
 
 // SolanaTokenTransfer sends tokens: TransferChecked of the token program, from
-// the wallet's associated token account to the recipient's.
+// the wallet's associated token account to the recipient's. Mints of Token-2022
+// that call another program with a transfer (extension "transfer hook") need
+// accounts that aren't here, and the chain refuses it.
 type SolanaTokenTransfer struct {
 	Solana
 	To           string // address of the recipient's wallet, not of its token account

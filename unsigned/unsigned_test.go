@@ -162,7 +162,7 @@ func TestVectors(t *testing.T) {
 
 // memberName is a field's name in TypeScript.
 func memberName(field string) string {
-	for _, word := range []string{"URL", "ID", "EVM"} {
+	for _, word := range []string{"ID"} {
 		field = strings.ReplaceAll(field, word, word[:1]+strings.ToLower(word[1:]))
 	}
 	return strings.ToLower(field[:1]) + field[1:]

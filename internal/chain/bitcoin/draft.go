@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/sigilkeys/sigil/internal/keys"
 )
 
 // Draft is a payment of a wallet while its inputs and outputs are added. All
@@ -86,6 +88,8 @@ func (d *Draft) Pay(script []byte, value uint64) error {
 	switch kind := kindOf(script); {
 	case kind == scriptOther || kind == scriptWitness || kind == scriptReturn:
 		return errors.New("nobody knows yet who can spend what such an address gets")
+	case kind == scriptP2TR && !isXOnly(script[2:]):
+		return errors.New("nobody can spend what such an address gets: its Taproot key is no point")
 	case value > maxMoney:
 		return errors.New("it is more than there is")
 	case o.dust():
@@ -93,6 +97,12 @@ func (d *Draft) Pay(script []byte, value uint64) error {
 	}
 	d.outs = append(d.outs, o)
 	return nil
+}
+
+// isXOnly reports whether the bytes are the x coordinate of a point (BIP-340).
+func isXOnly(x []byte) bool {
+	_, err := keys.Uncompressed(append([]byte{2}, x...))
+	return err == nil
 }
 
 // Change says which of the wallet's own scripts gets what is left.

@@ -1,3 +1,4 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { amount, bad, count, flag, known, type Amount, type Count } from './build.js';
 import { bitcoinPrefixes, parseAddress } from './bitcoinaddress.js';
 import { Malformed, Scripts, compact, concat, encodeTx, isSegwit, kindOf, le32, le64, readSigned, sized, txidText, type OwnKind, type Tx, type TxIn, type TxOut } from './bitcoinscript.js';
@@ -127,10 +128,21 @@ function outputs(o: BitcoinPaymentOptions): TxOut[] {
     known(r, ['address', 'amount']);
     const script = parseAddress(o.network, r.address) ?? bad(option, `not an address of ${o.network}`), value = amount(option, r.amount, 64), kind = kindOf(script);
     if (kind === 'other' || kind === 'witness') bad(option, 'nobody knows yet who can spend what such an address gets');
+    if (kind === 'p2tr' && !isXOnly(script.subarray(2))) bad(option, 'nobody can spend what such an address gets: its Taproot key is no point');
     if (value > maxMoney) bad(option, 'it is more than there is');
     if (isDust({ value, script })) bad(option, `${value} sat are dust: nodes don't relay what costs more to spend than it has`);
     return { value, script };
   });
+}
+
+/** Whether the bytes are the x coordinate of a point (BIP-340). */
+function isXOnly(x: Uint8Array): boolean {
+  try {
+    secp256k1.Point.fromBytes(concat(new Uint8Array([2]), x));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether Bitcoin Core would call it dust at its default rate (3 sat/vB). */

@@ -42,6 +42,7 @@ export interface SolanaOptions {
 }
 
 export interface SolanaTransferOptions extends SolanaOptions {
+  /** Address, of a wallet or of any other account. */
   readonly to: string;
   /** Lamports, not 0. */
   readonly amount: Amount;
@@ -89,7 +90,9 @@ export function solanaTransfer(o: SolanaTransferOptions): string {
 }
 
 /** Sends tokens: TransferChecked of the token program, from the wallet's
- * associated token account to the recipient's. */
+ * associated token account to the recipient's. Mints of Token-2022 that call
+ * another program with a transfer (extension "transfer hook") need accounts that
+ * aren't here, and the chain refuses it. */
 export function solanaTokenTransfer(o: SolanaTokenTransferOptions): string {
   known(o, [...own, 'to', 'toOffCurve', 'mint', 'tokenProgram', 'decimals', 'amount', 'createAccount']);
   const d = begin(o), to = recipient(o);
