@@ -19,6 +19,7 @@ import (
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
+	"github.com/sigilkeys/sigil/unsigned"
 )
 
 // regtest is btcd's chain: it checks each block as it would on the network.
@@ -126,6 +127,25 @@ func (c *regtest) pay(w *wallet, to []byte, previous ...*wire.MsgTx) string {
 	return text
 }
 
+// built has package unsigned spend the fourth reward of each kind.
+func (c *regtest) built(w *wallet, rewards map[string][]*wire.MsgTx, kinds []string) string {
+	c.t.Helper()
+	p := unsigned.BitcoinPayment{Network: w.n.Slug, PublicKey: hex.EncodeToString(w.pub), ChangeAddress: w.address(), FeeRate: 3,
+		Recipients: []unsigned.BitcoinRecipient{{Address: "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", Amount: 123_456}}}
+	for _, kind := range kinds {
+		var b bytes.Buffer
+		if err := rewards[kind][3].Serialize(&b); err != nil {
+			c.t.Fatal(err)
+		}
+		p.Inputs = append(p.Inputs, unsigned.BitcoinInput{Transaction: hex.EncodeToString(b.Bytes()), Index: 0})
+	}
+	built, err := p.Build()
+	if err != nil || built.Change == 0 {
+		c.t.Fatalf("%+v: %v", built, err)
+	}
+	return built.Transaction
+}
+
 func parse(t *testing.T, text string) *wire.MsgTx {
 	t.Helper()
 	raw, err := hex.DecodeString(text)
@@ -140,7 +160,8 @@ func parse(t *testing.T, text string) *wire.MsgTx {
 }
 
 // TestBitcoin: outputs of each type that a wallet's key has are spent, one by
-// one and together, in blocks that btcd takes; one that was altered it refuses.
+// one and together, in blocks that btcd takes, and so is what package unsigned
+// builds; one that was altered it refuses.
 func TestBitcoin(t *testing.T) {
 	w, c := newWallet(t, "bitcoin-regtest"), newRegtest(t)
 	codec := w.n.Codec.(bitcoin.Codec)
@@ -154,7 +175,7 @@ func TestBitcoin(t *testing.T) {
 		if scripts[kind], err = codec.ParseAddress(addresses[kind]); err != nil {
 			t.Fatal(err)
 		}
-		for range 3 {
+		for range 4 {
 			rewards[kind] = append(rewards[kind], c.mine(scripts[kind]))
 		}
 	}
@@ -177,6 +198,7 @@ func TestBitcoin(t *testing.T) {
 		all = append(all, rewards[kind][1])
 	}
 	c.mine(nobody, parse(t, w.transaction(c.pay(w, nobody, all...)).Text))
+	c.mine(nobody, parse(t, w.transaction(c.built(w, rewards, kinds)).Text))
 	for _, kind := range kinds { // the canary
 		tx := parse(t, w.transaction(c.pay(w, nobody, rewards[kind][2])).Text)
 		tx.TxOut[0].Value--

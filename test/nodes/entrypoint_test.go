@@ -220,7 +220,7 @@ func (d *devChain) account(version string, at common.Address) common.Address {
 		d.t.Fatal(err)
 	}
 	sender := common.BytesToAddress(out)
-	d.mined(unsigned(d.t, 2, uint64(1337), uint64(0), gwei, price, uint64(100000), sender, big.NewInt(ether), []byte{}, types.AccessList{}))
+	d.mined(encoded(d.t, 2, uint64(1337), uint64(0), gwei, price, uint64(100000), sender, big.NewInt(ether), []byte{}, types.AccessList{}))
 	return sender
 }
 

@@ -80,8 +80,8 @@ func (d *devChain) send(raw []byte) *types.Receipt {
 	return r
 }
 
-// unsigned writes what a type's signature hash is made over.
-func unsigned(t *testing.T, kind byte, fields ...any) string {
+// encoded writes what a type's signature hash is made over.
+func encoded(t *testing.T, kind byte, fields ...any) string {
 	t.Helper()
 	b, err := rlp.EncodeToBytes(fields)
 	if err != nil {
@@ -153,9 +153,9 @@ func TestEthereumTypes(t *testing.T) {
 	access := types.AccessList{{Address: target, StorageKeys: []common.Hash{{1}}}}
 	none := types.AccessList{}
 	one := big.NewInt(1)
-	d.mined(unsigned(t, 0, uint64(0), price, uint64(21000), target, one, []byte{}, id, uint64(0), uint64(0)))
-	d.mined(unsigned(t, 1, id, uint64(1), price, uint64(30000), target, one, []byte{}, access))
-	d.mined(unsigned(t, 2, id, uint64(2), gwei, price, uint64(21000), target, one, []byte{}, none))
+	d.mined(encoded(t, 0, uint64(0), price, uint64(21000), target, one, []byte{}, id, uint64(0), uint64(0)))
+	d.mined(encoded(t, 1, id, uint64(1), price, uint64(30000), target, one, []byte{}, access))
+	d.mined(encoded(t, 2, id, uint64(2), gwei, price, uint64(21000), target, one, []byte{}, none))
 	d.blob(3)
 	balance, err := d.client.BalanceAt(t.Context(), target, nil)
 	if err != nil || balance.Int64() != 3 {
@@ -176,7 +176,7 @@ func (d *devChain) blob(nonce uint64) {
 		d.t.Fatal(err)
 	}
 	sidecar := types.NewBlobTxSidecar(types.BlobSidecarVersion1, []kzg4844.Blob{*blob}, []kzg4844.Commitment{commitment}, proofs)
-	s := d.w.transaction(unsigned(d.t, 3, uint64(1337), nonce, gwei, price, uint64(21000), target, big.NewInt(0), []byte{}, types.AccessList{}, price, sidecar.BlobHashes()))
+	s := d.w.transaction(encoded(d.t, 3, uint64(1337), nonce, gwei, price, uint64(21000), target, big.NewInt(0), []byte{}, types.AccessList{}, price, sidecar.BlobHashes()))
 	tx := new(types.Transaction)
 	if err := tx.UnmarshalBinary(unhex(d.t, s.Text)); err != nil {
 		d.t.Fatal(err)
@@ -208,7 +208,7 @@ func TestSetCode(t *testing.T) {
 		R, S    *big.Int
 	}
 	list := []authorization{{1337, code, nonce + 1, sig[64] - 27, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:64])}}
-	d.mined(unsigned(d.t, 4, uint64(1337), nonce, gwei, price, uint64(100000), target, big.NewInt(0), []byte{}, types.AccessList{}, list))
+	d.mined(encoded(d.t, 4, uint64(1337), nonce, gwei, price, uint64(100000), target, big.NewInt(0), []byte{}, types.AccessList{}, list))
 	got, err := d.client.CodeAt(d.t.Context(), d.me(), nil)
 	if err != nil || !bytes.Equal(got, types.AddressToDelegation(code)) {
 		d.t.Errorf("the account has the code %x, %v", got, err)
@@ -221,7 +221,7 @@ func TestToken(t *testing.T) {
 	d := newDevChain(t)
 	spender := crypto.PubkeyToAddress(d.other.PublicKey)
 	token := d.deploy()
-	d.mined(unsigned(t, 2, uint64(1337), uint64(0), gwei, price, uint64(500000), token, big.NewInt(0), callData("transfer(address,uint256)", word(target.Bytes()), word(big.NewInt(5).Bytes())), types.AccessList{}))
+	d.mined(encoded(t, 2, uint64(1337), uint64(0), gwei, price, uint64(500000), token, big.NewInt(0), callData("transfer(address,uint256)", word(target.Bytes()), word(big.NewInt(5).Bytes())), types.AccessList{}))
 	if got := d.balanceOf(token, target); got != 5 {
 		t.Errorf("the recipient has %d tokens", got)
 	}

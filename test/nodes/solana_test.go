@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/unsigned"
 )
 
 // vm is the virtual machine in solana/vm.mjs.
@@ -19,13 +20,32 @@ type vm struct {
 }
 
 type vmLine struct {
-	Name     string `json:"name"`
-	Unsigned string `json:"unsigned"`
-	Failed   string `json:"failed"`
-	Moved    string `json:"moved"`
-	Done     bool   `json:"done"`
+	Name     string   `json:"name"`
+	Unsigned string   `json:"unsigned"`
+	Failed   string   `json:"failed"`
+	Moved    string   `json:"moved"`
+	Done     bool     `json:"done"`
+	Build    *toBuild `json:"build"`
 	// Tables are lookup tables that the owner's policy is to list.
 	Tables map[string][]string `json:"tables"`
+}
+
+// toBuild are arguments of a transaction that package unsigned builds.
+type toBuild struct {
+	Blockhash string `json:"blockhash"`
+	To        string `json:"to"`
+	Mint      string `json:"mint"` // "" is a transfer of SOL
+	Create    bool   `json:"create"`
+}
+
+// transaction is in the legacy format for SOL, of version 0 for tokens.
+func (b *toBuild) transaction(wallet string) (string, error) {
+	s := unsigned.Solana{Network: "solana", Wallet: wallet, Blockhash: b.Blockhash, Memo: "für dich", ComputeUnitLimit: 200_000, ComputeUnitPrice: 1000}
+	if b.Mint == "" {
+		return unsigned.SolanaTransfer{Solana: s, To: b.To, Amount: 1_000_000_000}.Build()
+	}
+	s.Version0 = true
+	return unsigned.SolanaTokenTransfer{Solana: s, To: b.To, Mint: b.Mint, TokenProgram: unsigned.TokenProgram, Decimals: 6, Amount: 9, CreateAccount: b.Create}.Build()
 }
 
 func (v *vm) read() (l vmLine) {
@@ -50,8 +70,8 @@ func (v *vm) try(signed string, last bool) vmLine {
 
 // TestSolana: transactions of both formats, a memo, tokens, a durable nonce,
 // another fee payer, a lookup table that the owner's policy lists and a token
-// that takes a fee run on
-// Solana's virtual machine; what was altered doesn't.
+// that takes a fee run on Solana's virtual machine, and so does what package
+// unsigned builds; what was altered doesn't.
 func TestSolana(t *testing.T) {
 	w := newWallet(t, "solana")
 	cmd := exec.CommandContext(t.Context(), "node", "vm.mjs")
@@ -71,9 +91,14 @@ func TestSolana(t *testing.T) {
 	if err := v.in.Encode(map[string]string{"address": w.address()}); err != nil {
 		t.Fatal(err)
 	}
-	moved := []string{"1000000000", "2000000000", "1000000000", "7", "1000000000", "1000000000", "1000000000", "90"}
+	moved := []string{"1000000000", "2000000000", "1000000000", "1000000000", "9", "9", "7", "1000000000", "1000000000", "1000000000", "90"}
 	for _, want := range moved {
 		l := v.read()
+		if l.Build != nil {
+			if l.Unsigned, err = l.Build.transaction(w.address()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if l.Unsigned == "" {
 			t.Fatalf("%+v", l)
 		}

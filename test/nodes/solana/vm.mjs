@@ -45,7 +45,17 @@ async function ask(name, version, instructions, balance, { nonce, feePayer, tabl
     (x) => (nonce ? setTransactionMessageLifetimeUsingDurableNonce(nonce, x) : setTransactionMessageLifetimeUsingBlockhash(lifetime(), x)), (x) => appendTransactionMessageInstructions(instructions, x),
     (x) => (table ? compressTransactionMessageUsingAddressLookupTables(x, table) : x));
   const tx = await partiallySignTransaction(feePayer ? [feePayer.keyPair] : [], compileTransaction(m));
-  say({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(tx)), tables: table ?? {} });
+  await tried({ name, unsigned: getBase64Decoder().decode(getTransactionEncoder().encode(tx)), tables: table ?? {} }, balance);
+}
+
+/** Has Go build the transaction itself, of these arguments. */
+async function build(name, parts, balance) {
+  svm.expireBlockhash();
+  await tried({ name, build: { blockhash: lifetime().blockhash, ...parts } }, balance);
+}
+
+async function tried({ name, ...line }, balance) {
+  say({ name, ...line });
   const before = balance();
   for (;;) { // an altered one first: the canary
     const { signed, last } = await read();
@@ -70,11 +80,15 @@ await byPayer([
   getCreateAssociatedTokenIdempotentInstruction({ payer, ata: own, owner: wallet, mint: mint.address }),
   getMintToInstruction({ mint: mint.address, token: own, mintAuthority: payer, amount: 1000n }),
 ]);
-const tokens = () => { const a = svm.getAccount(theirs); return a.exists ? getTokenDecoder().decode(a.data).amount : 0n; };
+await build('built, transfer', { to }, solOf(to));
+const newcomer = (await generateKeyPairSigner()).address, [newcomers] = await findAssociatedTokenPda({ mint: mint.address, owner: newcomer, tokenProgram: TOKEN_PROGRAM_ADDRESS });
+const tokensOf = (account) => () => { const a = svm.getAccount(account); return a.exists ? getTokenDecoder().decode(a.data).amount : 0n; };
+await build('built, token, with the account that gets it', { to: newcomer, mint: mint.address, create: true }, tokensOf(newcomers));
+await build('built, token', { to: newcomer, mint: mint.address }, tokensOf(newcomers));
 await ask('token, with the account that gets it', 0, [
   getCreateAssociatedTokenIdempotentInstruction({ payer: signer, ata: theirs, owner: to, mint: mint.address }),
   getTransferCheckedInstruction({ source: own, mint: mint.address, destination: theirs, authority: signer, amount: 7n, decimals: 6 }),
-], tokens);
+], tokensOf(theirs));
 
 await byPayer([
   getCreateAccountInstruction({ payer, newAccount: nonceAccount, lamports: sol, space: BigInt(getNonceSize()), programAddress: SYSTEM_PROGRAM_ADDRESS }),
