@@ -19,6 +19,7 @@ import (
 	"math/big"
 
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/networks"
 )
 
@@ -35,11 +36,12 @@ func bad(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// network finds a network of a family by its slug.
-func network(slug, family string) (*chain.Network, error) {
-	registry, err := networks.New()
+// network finds a network of a family by its slug, among the presets and those
+// that are added.
+func network(slug, family string, added ...evm.Configured) (*chain.Network, error) {
+	registry, err := networks.New(added...)
 	if err != nil {
-		return nil, err
+		return nil, bad("Networks", "%v", err)
 	}
 	n, ok := registry.Lookup(slug)
 	switch {

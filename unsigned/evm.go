@@ -17,7 +17,14 @@ type EVM struct {
 	GasLimit             uint64   // units of gas
 	MaxFeePerGas         *big.Int // wei for a unit of gas, the tip included
 	MaxPriorityFeePerGas *big.Int // wei for a unit of gas, the tip
+
+	// Networks are those that an installation adds to the presets, as
+	// client.Config.Networks has them.
+	Networks []EVMNetwork
 }
+
+// EVMNetwork is an EVM network that is no preset.
+type EVMNetwork = evm.Configured
 
 // EVMTransfer sends the native asset.
 type EVMTransfer struct {
@@ -145,7 +152,7 @@ func calldata(selector string, words ...[]byte) []byte {
 
 // call encodes the call of an account.
 func (t *EVM) call(to address, value *big.Int, data []byte) (string, error) {
-	n, err := network(t.Network, evm.Family)
+	n, err := network(t.Network, evm.Family, t.Networks...)
 	if err == nil {
 		err = t.check()
 	}

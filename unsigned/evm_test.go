@@ -96,6 +96,22 @@ func evmRefusals(t testing.TB) []one {
 	}
 }
 
+// TestAddedNetworks: the chain id of a network that is no preset is the
+// installation's word, and may be no preset's.
+func TestAddedNetworks(t *testing.T) {
+	e := EVMTransfer{onBase(), someone, big.NewInt(1)}
+	e.Network, e.Networks = "office", []EVMNetwork{{Slug: "office", Name: "Office", ChainID: 1337}}
+	built, err := e.Build()
+	if err != nil || !strings.HasPrefix(built[6:], "820539") {
+		t.Fatalf("%s: %v", built, err)
+	}
+	for _, other := range []EVMNetwork{{Slug: "office", Name: "Office", ChainID: 8453}, {Slug: "base", Name: "Office", ChainID: 1337}, {Slug: "office", Name: "Office"}} {
+		e.Networks = []EVMNetwork{other}
+		_, err := e.Build()
+		refusedOnly(t, err)
+	}
+}
+
 // FuzzEVM: what is built, the decoder says back.
 func FuzzEVM(f *testing.F) {
 	f.Add(uint8(0), "base", uint64(1), uint64(21000), []byte{9}, []byte{1}, someone, usdc, []byte{255})
@@ -103,7 +119,7 @@ func FuzzEVM(f *testing.F) {
 	f.Add(uint8(2), "ethereum", uint64(1<<63), uint64(1), []byte{9, 9}, []byte{9, 9}, someone, someone, []byte{})
 	f.Add(uint8(3), "polygon", uint64(128), uint64(256), []byte{128, 0}, []byte{127}, someone, usdc, []byte{0, 1})
 	f.Fuzz(func(t *testing.T, kind uint8, network string, nonce, gas uint64, price, tip []byte, to, token string, amount []byte) {
-		e := EVM{network, nonce, gas, new(big.Int).SetBytes(price), new(big.Int).SetBytes(tip)}
+		e := EVM{Network: network, Nonce: nonce, GasLimit: gas, MaxFeePerGas: new(big.Int).SetBytes(price), MaxPriorityFeePerGas: new(big.Int).SetBytes(tip)}
 		v := new(big.Int).SetBytes(amount)
 		lower, contract := strings.ToLower(to), strings.ToLower(token)
 		var build any

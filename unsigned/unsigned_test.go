@@ -206,6 +206,9 @@ func member(v reflect.Value) any {
 	if v.Kind() != reflect.Slice {
 		panic("no member is of the type " + v.Type().String())
 	}
+	if v.Len() == 0 {
+		return nil
+	}
 	list := make([]any, v.Len())
 	for i := range list {
 		m := map[string]any{}
