@@ -22,6 +22,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/policy"
+	"github.com/sigilkeys/sigil/unsigned"
 )
 
 //go:embed testdata/Token.hex
@@ -146,6 +147,20 @@ var (
 	target = common.HexToAddress("0x00000000000000000000000000000000000000bb")
 )
 
+// onDev is what package unsigned builds transactions of the chain with.
+func onDev(nonce uint64) unsigned.EVM {
+	return unsigned.EVM{Network: "dev", Networks: []unsigned.EVMNetwork{{Slug: "dev", Name: "Development chain", ChainID: 1337}}, Nonce: nonce, GasLimit: 100_000, MaxFeePerGas: price, MaxPriorityFeePerGas: gwei}
+}
+
+// built requires that a transaction was built, and is mined.
+func (d *devChain) built(text string, err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.mined(text)
+}
+
 // TestEthereumTypes: one transaction of each type is mined, and refused altered.
 func TestEthereumTypes(t *testing.T) {
 	d := newDevChain(t)
@@ -156,9 +171,10 @@ func TestEthereumTypes(t *testing.T) {
 	d.mined(encoded(t, 0, uint64(0), price, uint64(21000), target, one, []byte{}, id, uint64(0), uint64(0)))
 	d.mined(encoded(t, 1, id, uint64(1), price, uint64(30000), target, one, []byte{}, access))
 	d.mined(encoded(t, 2, id, uint64(2), gwei, price, uint64(21000), target, one, []byte{}, none))
-	d.blob(3)
+	d.built(unsigned.EVMTransfer{EVM: onDev(3), To: target.Hex(), Amount: one}.Build())
+	d.blob(4)
 	balance, err := d.client.BalanceAt(t.Context(), target, nil)
-	if err != nil || balance.Int64() != 3 {
+	if err != nil || balance.Int64() != 4 {
 		t.Errorf("the recipient has %v, %v", balance, err)
 	}
 }
@@ -222,7 +238,8 @@ func TestToken(t *testing.T) {
 	spender := crypto.PubkeyToAddress(d.other.PublicKey)
 	token := d.deploy()
 	d.mined(encoded(t, 2, uint64(1337), uint64(0), gwei, price, uint64(500000), token, big.NewInt(0), callData("transfer(address,uint256)", word(target.Bytes()), word(big.NewInt(5).Bytes())), types.AccessList{}))
-	if got := d.balanceOf(token, target); got != 5 {
+	d.built(unsigned.ERC20Transfer{EVM: onDev(1), Token: token.Hex(), To: target.Hex(), Amount: big.NewInt(2)}.Build())
+	if got := d.balanceOf(token, target); got != 7 {
 		t.Errorf("the recipient has %d tokens", got)
 	}
 	doc := fmt.Sprintf(`{"types":{"EIP712Domain":[{"name":"name","type":"string"},{"name":"version","type":"string"},{"name":"chainId","type":"uint256"},{"name":"verifyingContract","type":"address"}],`+
@@ -239,7 +256,7 @@ func TestToken(t *testing.T) {
 	}
 	d.byOther(&token, permit(7))
 	d.byOther(&token, callData("transferFrom(address,address,uint256)", word(d.me().Bytes()), word(target.Bytes()), word(big.NewInt(7).Bytes())))
-	if got := d.balanceOf(token, target); got != 12 {
+	if got := d.balanceOf(token, target); got != 14 {
 		t.Errorf("the recipient has %d tokens", got)
 	}
 }
