@@ -16,9 +16,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/bitcoin"
-	"github.com/sigilkeys/sigil/internal/chain/solana"
 	"github.com/sigilkeys/sigil/internal/keys"
 	"github.com/sigilkeys/sigil/unsigned"
 )
@@ -96,8 +96,8 @@ func (d *dice) evm() *builtCase {
 }
 
 func (d *dice) solana() *builtCase {
-	owner := func() string { return solana.EncodeBase58(ed25519.NewKeyFromSeed(d.bytes(32))[32:]) }
-	s := unsigned.Solana{Network: "solana", Wallet: owner(), Blockhash: solana.EncodeBase58(d.bytes(32)), Version0: d.coin(), Memo: d.pick("", "", "order 17", "für dich ⛰")}
+	owner := func() string { return base58.Encode(ed25519.NewKeyFromSeed(d.bytes(32))[32:]) }
+	s := unsigned.Solana{Network: "solana", Wallet: owner(), Blockhash: base58.Encode(d.bytes(32)), Version0: d.coin(), Memo: d.pick("", "", "order 17", "für dich ⛰")}
 	if d.coin() {
 		s.ComputeUnitLimit = 1 + d.Uint32N(1_400_000)
 	}
@@ -105,7 +105,7 @@ func (d *dice) solana() *builtCase {
 		s.ComputeUnitPrice = d.number()
 	}
 	raw := [32]byte(d.bytes(32))
-	to, off := solana.EncodeBase58(raw[:]), !keys.IsEd25519Point(raw) // half are addresses without a key
+	to, off := base58.Encode(raw[:]), !keys.IsEd25519Point(raw) // half are addresses without a key
 	amount, mint, program, decimals, create := d.number(), owner(), d.pick(unsigned.TokenProgram, unsigned.Token2022Program), byte(d.Uint32()), d.coin()
 	c := &builtCase{Kind: d.pick("SolanaTransfer", "SolanaTokenTransfer", "SolanaTokenTransfer"), Arguments: map[string]any{
 		"wallet": s.Wallet, "blockhash": s.Blockhash, "version0": s.Version0, "memo": s.Memo, "computeUnitLimit": s.ComputeUnitLimit, "computeUnitPrice": decimal(s.ComputeUnitPrice),
