@@ -70,6 +70,9 @@ type Network struct {
 	// this one is good, as neither names its network: whoever may sign here
 	// must be allowed to there. "" where the network is named.
 	AlsoValidOn string
+	// UnboundOn is the slug of the network on which what names no network
+	// (Prepared.Unbound) is good as well; "" is none.
+	UnboundOn string
 
 	// Aliases are other names that people have for it. They find it here, and
 	// stand in no request.
@@ -205,6 +208,9 @@ type Prepared struct {
 	// Parts are the signatures that it takes; nil is one of SignBytes by the
 	// curve's own scheme.
 	Parts []Part
+	// Unbound says that nothing in what is signed names its network, though
+	// the family's transactions do: it is good on every one.
+	Unbound bool
 	// Text is how the signature is written where the codec's way isn't it.
 	Text TextForm
 	// Assemble puts raw signatures, one behind the other, into the

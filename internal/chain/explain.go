@@ -53,14 +53,15 @@ func (p *Prepared) Explain(n *Network) (*Explanation, error) {
 	for _, flag := range e.Flags {
 		out.Flags = append(out.Flags, FlagMeaning{flag, FlagText(flag)})
 	}
-	for _, u := range p.Request(n).Unexplained {
+	r := p.Request(n)
+	for _, u := range r.Unexplained {
 		a, ok := u.Acceptance(n.Slug)
 		if !ok {
 			out.Refused = append(out.Refused, u.Says)
 			continue
 		}
-		if out.Accept = append(out.Accept, a); n.AlsoValidOn != "" {
-			a.Network = n.AlsoValidOn
+		if out.Accept = append(out.Accept, a); r.AlsoValidOn != "" {
+			a.Network = r.AlsoValidOn
 			out.Accept = append(out.Accept, a)
 		}
 	}

@@ -50,7 +50,15 @@ func Method(kind string) string {
 // is, the caller adds.
 func (p *Prepared) Request(n *Network) policy.Request {
 	r := policy.Request{Method: Method(p.Intent.Kind), Network: p.Intent.Network, AlsoValidOn: n.AlsoValidOn}
-	if p.Intent.Kind != KindMessage {
+	// Main networks share messages: they move nothing by themselves, and
+	// whoever may sign them for one wallet on a main network may be a login
+	// on another. A test network's key is in more hands.
+	message := p.Intent.Kind == KindMessage
+	if p.Unbound && n.UnboundOn != "" && (!message || n.Testnet) {
+		r.AlsoValidOn = n.UnboundOn
+	}
+	r.Anywhere = p.Unbound && !message
+	if !message {
 		r.Unexplained = p.Intent.Effects.unexplained()
 	}
 	return r

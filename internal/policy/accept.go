@@ -89,7 +89,7 @@ func (u *Unexplained) Acceptance(network string) (a Acceptance, ok bool) {
 	case u.Kind == AcceptInstruction:
 		a.Begins = hex.EncodeToString(u.Data[:min(8, len(u.Data))])
 	}
-	return a, true
+	return a, a.check() == nil // a type may be too long for a policy
 }
 
 // check refuses an acceptance that names too little, or what its kind has no

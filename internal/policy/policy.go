@@ -70,6 +70,8 @@ type Request struct {
 	// AlsoValidOn is another network on which the signature would be good;
 	// "" for none.
 	AlsoValidOn string
+	// Anywhere says that it would be good on every network of its family.
+	Anywhere bool
 	// Unexplained is what it does that nobody can explain.
 	Unexplained []Unexplained
 }
@@ -153,6 +155,9 @@ func Evaluate(p *Policy, r Request) Decision {
 	}
 	if r.AlsoValidOn != "" && !allows(p.Networks, r.AlsoValidOn) {
 		return deny(ReasonNetwork, "what is signed for %s is valid on %s as well, which the grant's policy doesn't allow", r.Network, r.AlsoValidOn)
+	}
+	if r.Anywhere && !slices.Equal(p.Networks, []string{Any}) {
+		return deny(ReasonNetwork, "what is asked for names no network and would be valid on every one, and the grant's policy doesn't allow all of them")
 	}
 	if u, ok := p.accepts(&r); !ok {
 		return deny(ReasonOpaque, "the grant's policy doesn't accept what nobody can explain: %s", u.Says)

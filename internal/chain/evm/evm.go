@@ -63,6 +63,7 @@ func (Codec) Message(n *chain.Network, _ []byte, m *chain.Message) (*chain.Prepa
 	return &chain.Prepared{
 		Intent:    chain.MessageIntent(n, "eip191", b),
 		SignBytes: keccak([]byte("\x19Ethereum Signed Message:\n"), length, b),
+		Unbound:   true,
 	}, nil
 }
 

@@ -137,7 +137,7 @@ func Networks() []chain.Network {
 		like    string
 	}{{first(), false, ""}, {firstTest(), true, ""}, {more(), false, "ethereum"}, {moreTest(), true, "ethereum"}} {
 		for _, p := range group.list {
-			out = append(out, chain.Network{Slug: p.slug, Name: p.name, Family: Family, Curve: keys.Secp256k1, ChainID: p.chainID, Testnet: group.testnet, Codec: Codec{},
+			out = append(out, chain.Network{Slug: p.slug, Name: p.name, Family: Family, Curve: keys.Secp256k1, ChainID: p.chainID, Testnet: group.testnet, Codec: Codec{}, UnboundOn: unboundOn(p.slug),
 				Aliases: p.aliases, Symbol: p.symbol, Decimals: decimals, AddressOf: group.like})
 		}
 	}
@@ -165,6 +165,16 @@ func (c Configured) Network() (chain.Network, error) {
 	case c.Name == "" || len(c.Name) > 64 || len(c.Symbol) > 16:
 		return chain.Network{}, errors.New("network " + c.Slug + ": it has a name of up to 64 bytes and a symbol of up to 16")
 	}
-	return chain.Network{Slug: c.Slug, Name: c.Name, Family: Family, Curve: keys.Secp256k1, ChainID: c.ChainID, Testnet: c.Testnet, Codec: Codec{},
+	return chain.Network{Slug: c.Slug, Name: c.Name, Family: Family, Curve: keys.Secp256k1, ChainID: c.ChainID, Testnet: c.Testnet, Codec: Codec{}, UnboundOn: unboundOn(c.Slug),
 		Symbol: c.Symbol, Decimals: decimals, AddressOf: "ethereum"}, nil
+}
+
+// unboundOn is where messages and documents without a chain id are good too:
+// where wallets have most to lose.
+func unboundOn(slug string) string {
+	const main = "ethereum"
+	if slug == main {
+		return ""
+	}
+	return main
 }

@@ -57,6 +57,7 @@ func typedData(n *chain.Network, pub, doc []byte) (*chain.Prepared, error) {
 	return &chain.Prepared{
 		Intent:    chain.EffectsIntent(n, chain.KindTypedData, "eip712", d.Preimage[:], t.e),
 		SignBytes: keccak(d.Preimage[:]),
+		Unbound:   d.Domain.ChainID == "",
 	}, nil
 }
 
@@ -76,6 +77,9 @@ func (t *typed) describe() {
 	}
 	t.e.Nonce, t.e.Flags = "", t.e.Flags[:flags]
 	t.e.Actions = []chain.Action{{Kind: chain.ActionTypedData, Contract: domain.VerifyingContract, Text: t.doc.EncodedType}}
+	if t.doc.PrimaryType == "SafeTx" { // of a Safe too old to name its chain: what it calls, and as what, nobody looked at
+		return
+	}
 	t.e.Behind = chain.BehindData(map[int][]byte{0: nil})
 }
 
