@@ -112,6 +112,9 @@ func executes(selector string) bool {
 	return false
 }
 
+// execTransaction is the selector of a Safe's function.
+const execTransaction = "\x6a\x76\x12\x02"
+
 // execute explains the calls that the account is asked to make by its own
 // function. Of any other contract such a name is a claim.
 func (c *call) execute(selector string) bool {
@@ -217,7 +220,7 @@ func (c *call) others(selector string) bool {
 	case "\x5a\xe4\x01\xdc": // until a time
 		a, ok := c.arguments("multicall(uint256,bytes[])")
 		return ok && c.multicall(a[1].Parts)
-	case "\x6a\x76\x12\x02":
+	case execTransaction:
 		a, ok := c.arguments("execTransaction(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,bytes)")
 		if !ok {
 			return false

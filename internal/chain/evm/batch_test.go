@@ -105,3 +105,40 @@ func TestOwnerAcceptsCallsWithin(t *testing.T) {
 		t.Fatalf("%+v %+v", u, p.Intent.Effects)
 	}
 }
+
+// TestDangersStay: a delegatecall is refused however it is wrapped, also where
+// the rest isn't understood: behind bytes that contracts don't read, after too
+// many calls, in a multicall. The canary is a call that an owner may accept.
+func TestDangersStay(t *testing.T) {
+	self, contract := string(unhex(t, me)), strings.Repeat("\x44", 20)
+	left := strings.Repeat("\x00", 12)
+	safe := "\x6a\x76\x12\x02" + left + contract + abiWord(0) + abiWord(320) + abiWord(1) + strings.Repeat(abiWord(0), 5) + abiWord(352) + abiWord(0) + abiWord(0)
+	own := "\xe9\xae\x5c\x53\xff" + strings.Repeat("\x00", 31) + abiWord(64) + padded(contract)
+	var tuples []string
+	for range 70 {
+		tuples = append(tuples, left+contract+abiWord(0)+abiWord(96)+abiWord(4)+"\xde\xad\xbe\xef"+strings.Repeat("\x00", 28))
+	}
+	heads := ""
+	for i := range tuples {
+		heads += abiWord(32*len(tuples) + i*len(tuples[0]))
+	}
+	many := "\x34\xfc\xd5\xbe" + abiWord(32) + abiWord(len(tuples)) + heads + strings.Join(tuples, "")
+	multicall := "\xac\x96\x50\xd8" + abiWord(32) + abiWord(1) + abiWord(32) + padded(safe)
+	for _, c := range []struct {
+		name, to, data, flags, kind string
+	}{
+		{"canary", contract, "\xde\xad\xbe\xef" + abiWord(1), "", policy.AcceptCall},
+		{"a Safe's", contract, safe, "delegatecall", ""},
+		{"a Safe's, a byte behind it", contract, safe + "\x00", "", ""},
+		{"a Safe's, in a multicall", contract, multicall, "delegatecall", ""},
+		{"the account's", self, own, "delegatecall", ""},
+		{"the account's, a byte behind it", self, own + "\x00", "", ""},
+		{"the account's, with 70 calls", self, many, "", ""},
+	} {
+		p := calling(t, c.to, c.data)
+		u := p.Request(on(1)).Unexplained
+		if len(u) != 1 || u[0].Kind != c.kind || strings.Join(p.Intent.Effects.Flags, " ") != c.flags {
+			t.Errorf("%s: %+v, flags %v", c.name, u, p.Intent.Effects.Flags)
+		}
+	}
+}

@@ -109,13 +109,37 @@ func (d *describer) describe(c *call) {
 			delete(d.behind, i)
 		}
 	}
-	d.e.Actions, d.e.Flags = d.e.Actions[:actions], d.e.Flags[:flags]
+	never := c.keepDangers(d.e.Flags[flags:])
+	d.e.Actions, d.e.Flags = d.e.Actions[:actions], append(d.e.Flags[:flags], never...)
 	if len(c.value) > 0 { // that certainly leaves
 		c.transfer()
 		d.e.Flags = append(d.e.Flags, flagValueWithCall)
 	}
-	d.accept(c.data)
+	if len(never) == 0 && !c.drives() {
+		d.accept(c.data)
+	}
 	c.opaque()
+}
+
+// keepDangers are those of the flags that nothing accepts.
+func (c *call) keepDangers(flags []string) (out []string) {
+	for _, f := range flags {
+		if (f == flagDelegateCall || f == flagSafeRefund) && !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// drives reports whether a call that isn't understood is one by which an account
+// makes calls: what hides in it, such as a delegatecall behind bytes that
+// contracts don't read, no rule for the function or its data means.
+func (c *call) drives() bool {
+	if len(c.data) < selectorSize {
+		return false
+	}
+	selector := string(c.data[:selectorSize])
+	return selector == execTransaction || executes(selector) && c.own && c.d.isAccount(c.contract)
 }
 
 // call is the call of a contract on its way to actions.
