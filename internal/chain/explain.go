@@ -188,6 +188,7 @@ func FlagText(flag string) string {
 		"close_account":           "An account ends, and all that it has goes elsewhere.",
 		"deploys_account":         "A factory makes the account first.",
 		"paymaster":               "Another contract pays the fee, and may want something for it.",
+		"data_output":             "An output carries data, which another protocol on the chain may read as an order.",
 		"delegatecall":            "Another contract's code runs as the account, and may do anything.",
 		"delegation_removed":      "The account gives its code up.",
 		"domain_without_chain_id": "The document names no chain: it may be valid on every one.",

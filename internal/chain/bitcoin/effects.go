@@ -12,6 +12,7 @@ import (
 // Flags of effects (docs/FORMATS.md).
 const (
 	flagBurns     = "burns_value"       // an output that nobody can spend has a value
+	flagData      = "data_output"       // an output carries data, which other protocols may act on
 	flagDust      = "dust_output"       // an output costs more to spend than it has
 	flagForeign   = "foreign_inputs"    // others pay in, and sign
 	flagHighFee   = "high_fee"          // over a tenth of what goes in
@@ -100,8 +101,9 @@ func capFee(in, fee, vsize uint64) error {
 }
 
 // vsize estimates the virtual size (BIP-141) of the transaction with all
-// signatures. Of others' inputs of unknown kinds it counts what is sure: the
-// rate comes out too high rather than too low.
+// signatures. Of others' inputs it counts what their kind needs, and of unknown
+// kinds what is sure, whatever final scripts the PSBT has for them: no
+// signature covers those, and long ones would hide a high rate.
 func (p *psbt) vsize(prev []txOut) uint64 {
 	const (
 		witnessECDSA   = 1 + 1 + 72 + 1 + 33
@@ -112,8 +114,6 @@ func (p *psbt) vsize(prev []txOut) uint64 {
 	for i := range p.inputs {
 		in := &p.inputs[i]
 		switch kind := kindOf(prev[i].script); {
-		case in.finalScript != nil || in.finalWitness != nil:
-			base, witness = base+len(in.finalScript), witness+len(in.finalWitness)
 		case kind == scriptP2WPKH:
 			witness += witnessECDSA
 		case kind == scriptP2TR:
@@ -191,7 +191,7 @@ func (o *txOut) action(c Codec, w *wallet) (a chain.Action, flag string) {
 	case kind == scriptReturn && o.value > 0:
 		return chain.Action{Kind: chain.ActionBurn, Asset: chain.AssetNative, Amount: amount, Text: hex.EncodeToString(o.script[1:])}, flagBurns
 	case kind == scriptReturn:
-		return chain.Action{Kind: chain.ActionMemo, Text: hex.EncodeToString(o.script[1:])}, ""
+		return chain.Action{Kind: chain.ActionMemo, Text: hex.EncodeToString(o.script[1:])}, flagData
 	case kind == scriptOther || kind == scriptWitness:
 		flag = flagUnknown
 	}

@@ -31,7 +31,7 @@ func TestFlags(t *testing.T) {
 		"P2SH dust":             {func(s *scene) { s.tx.out[0] = txOut{539, p2sh(make([]byte, 20))} }, flagDust},
 		"unknown script":        {func(s *scene) { s.tx.out[0].script = []byte{op1} }, flagUnknown},
 		"future version":        {func(s *scene) { s.tx.out[0].script = append([]byte{op16, 32}, make([]byte, 32)...) }, flagUnknown},
-		"memo":                  {func(s *scene) { s.addReturns(maxUnusual) }, ""},
+		"memo":                  {func(s *scene) { s.addReturns(maxUnusual) }, flagData},
 		"burn":                  {func(s *scene) { s.tx.out[0].script = []byte{opReturn, 1, 0x61} }, flagBurns},
 		"high fee": {func(s *scene) {
 			s.respend(0, txOut{110_000, s.wallet.p2wpkh})
@@ -76,7 +76,7 @@ func TestOutputsWithoutAddress(t *testing.T) {
 	if got := p.Intent.Effects.Actions[2:]; !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
-	if got := strings.Join(p.Intent.Effects.Flags, " "); got != "burns_value unknown_script" {
+	if got := strings.Join(p.Intent.Effects.Flags, " "); got != "burns_value data_output unknown_script" {
 		t.Errorf("flags %q", got)
 	}
 }
