@@ -49,17 +49,6 @@ func (a *app) decode(c *cobra.Command, f *signFlags, public string) error {
 	if f.WalletID != "" && public != "" {
 		return usagef("`sigil decode --help` has an example", "give --wallet or --public-key, not both")
 	}
-	if f.WalletID != "" {
-		cl, err := a.client()
-		if err != nil {
-			return err
-		}
-		x, err := cl.Decode(c.Context(), f.SignRequest)
-		if err != nil {
-			return err
-		}
-		return a.printDecoded(f.Network, x)
-	}
 	configured, err := readNetworks(a.getenv("SIGIL_NETWORKS"))
 	if err != nil {
 		return err
@@ -71,6 +60,18 @@ func (a *app) decode(c *cobra.Command, f *signFlags, public string) error {
 	n, ok := registry.Named(f.Network)
 	if !ok {
 		return usagef("docs/NETWORKS.md lists them", "there is no network %.40q", f.Network)
+	}
+	if f.WalletID != "" {
+		f.Network = n.Slug
+		cl, err := a.client()
+		if err != nil {
+			return err
+		}
+		x, err := cl.Decode(c.Context(), f.SignRequest)
+		if err != nil {
+			return err
+		}
+		return a.printDecoded(n.Name, x)
 	}
 	pub, err := publicKey(n, public)
 	if err != nil {

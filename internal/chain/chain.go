@@ -74,6 +74,10 @@ type Network struct {
 	// (Prepared.Unbound) is good as well; "" is none.
 	UnboundOn string
 
+	// DataFee says that the network charges for a transaction's data apart from
+	// its gas, by a price that the transaction doesn't bound.
+	DataFee bool
+
 	// Aliases are other names that people have for it. They find it here, and
 	// stand in no request.
 	Aliases []string

@@ -71,6 +71,9 @@ func (p *Prepared) Explain(n *Network) (*Explanation, error) {
 // fee says what it costs and who pays.
 func (e *Effects) fee(n *Network) string {
 	fee := "costs at most " + amount(n, AssetNative, e.FeeMax) + " in fees"
+	if n.DataFee {
+		fee += " and what " + n.Name + " takes for the transaction's data besides"
+	}
 	if e.FeePayer != "" {
 		fee += ", paid by " + e.FeePayer
 	}

@@ -33,9 +33,10 @@ func (t *transaction) effects(n *chain.Network, pub []byte, fee string) *chain.E
 	e.Actions = make([]chain.Action, 0, len(t.delegations)+1)
 	d := &describer{n: n, e: e, pub: pub}
 	for i := range t.delegations {
-		if len(t.delegations[i].chainID) == 0 { // what holds on every chain nothing accepts
+		switch id := new(big.Int).SetBytes(t.delegations[i].chainID); {
+		case id.Sign() == 0: // what holds on every chain nothing accepts
 			e.Flags = append(e.Flags, flagAnyChain)
-		} else {
+		case id.IsUint64() && id.Uint64() == n.ChainID: // nor what holds on another
 			d.accept(nil)
 		}
 		e.Actions = append(e.Actions, chain.Action{Kind: chain.ActionDelegate, Contract: hexText(t.delegations[i].address)})

@@ -3,6 +3,7 @@ package evm
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/keys"
@@ -137,7 +138,7 @@ func Networks() []chain.Network {
 		like    string
 	}{{first(), false, ""}, {firstTest(), true, ""}, {more(), false, "ethereum"}, {moreTest(), true, "ethereum"}} {
 		for _, p := range group.list {
-			out = append(out, chain.Network{Slug: p.slug, Name: p.name, Family: Family, Curve: keys.Secp256k1, ChainID: p.chainID, Testnet: group.testnet, Codec: Codec{}, UnboundOn: unboundOn(p.slug),
+			out = append(out, chain.Network{Slug: p.slug, Name: p.name, Family: Family, Curve: keys.Secp256k1, ChainID: p.chainID, Testnet: group.testnet, Codec: Codec{}, UnboundOn: unboundOn(p.slug), DataFee: chargesForData(p.slug),
 				Aliases: p.aliases, Symbol: p.symbol, Decimals: decimals, AddressOf: group.like})
 		}
 	}
@@ -177,4 +178,13 @@ func unboundOn(slug string) string {
 		return ""
 	}
 	return main
+}
+
+// chargesForData lists rollups whose sequencer takes the price of publishing a
+// transaction out of the sender's balance beside its gas: the OP stack
+// (GasPriceOracle's getL1Fee) and those that do alike. Of what an installation
+// adds, nothing is known.
+func chargesForData(slug string) bool {
+	return slices.Contains([]string{"base", "base-sepolia", "blast", "blast-sepolia", "bob", "boba", "fraxtal", "ink", "ink-sepolia", "mantle", "mantle-sepolia", "metis", "mode", "opbnb", "opbnb-testnet",
+		"optimism", "optimism-sepolia", "scroll", "scroll-sepolia", "soneium", "unichain", "unichain-sepolia", "world", "world-sepolia", "zircuit", "zora"}, slug)
 }
