@@ -193,7 +193,7 @@ func (c *call) decode() bool {
 		}
 	}
 	// None of the following takes any value.
-	return len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.others(selector))
+	return len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.selfPermit(selector) || c.others(selector))
 }
 
 // token knows the functions of tokens.
@@ -214,6 +214,8 @@ func (c *call) token(selector string) bool {
 	case "\xd5\x05\xac\xcf": // permit(address,address,uint256,uint256,uint8,bytes32,bytes32)
 		return c.holds(7, 2) && isZero(c.word(4)[:wordSize-1]) &&
 			c.approve(chain.Action{From: c.address(0), Spender: c.address(1), Amount: c.amount(2), Expiry: c.amount(3)}, c.word(2))
+	case "\x8f\xcb\xaf\x0c": // Dai's permit
+		return c.daiPermit()
 	case "\x42\x84\x2e\x0e": // safeTransferFrom(address,address,uint256)
 		return c.holds(3, 2) && c.add(chain.Action{Kind: chain.ActionTokenTransfer, From: c.address(0), To: c.address(1), TokenID: c.amount(2), Amount: "1"})
 	case "\xb8\x8d\x4f\xde": // safeTransferFrom(address,address,uint256,bytes)
