@@ -102,6 +102,11 @@ func (a *Action) sentence(n *Network) string {
 			what = "everything of " + a.Asset + " that it has or gets"
 		}
 		s = fmt.Sprintf("%s may take %s from %s", a.Spender, what, who)
+	case ActionProceeds:
+		if a.Amount != "" {
+			what = "at least " + what
+		}
+		s = fmt.Sprintf("%s gives %s to %s, by a trade for %s", a.Contract, what, a.To, who)
 	case ActionRevoke:
 		s = fmt.Sprintf("%s takes back what %s may take of %s", who, orElse(a.Spender, "anybody"), orElse(a.Asset, "its tokens"))
 	case ActionChange:
@@ -200,13 +205,16 @@ func FlagText(flag string) string {
 		"dust_output":             "An output costs more to spend than it has.",
 		"foreign_inputs":          "Others pay in, and sign as well.",
 		"high_fee":                "The fee is over a tenth of what goes in.",
+		"left_with_contract":      "Something of the trade may stay with the contract, where anyone can take it.",
 		"locktime":                "It isn't valid before a height or a time.",
 		"lookup_tables":           "It takes accounts from on-chain tables, whose contents the transaction doesn't say.",
+		"no_minimum_output":       "Any amount that comes back is enough, be it nothing.",
 		"nonce_authorize":         "Another may use or empty a nonce account.",
 		"other_fee_payer":         "The wallet doesn't pay the fee.",
 		"other_owner":             "It is about what another account has, and is worth something where that account takes the wallet's signature for its own.",
 		"other_signers":           "It takes others' signatures as well.",
 		"permit_witness":          "The spender's contract wants something besides, which only it understands.",
+		"proceeds_elsewhere":      "What comes back goes to another than whose assets are traded.",
 		"recipient_data":          "The recipient's code is given bytes, and may act on them.",
 		"relative_locktime":       "It isn't valid before its inputs have an age.",
 		"replaceable":             "It can be replaced by one with a higher fee until it is mined.",

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -11,8 +12,9 @@ import (
 
 // Ruled reports whether policies may allow an action of the kind as such. New
 // code, delegations, calls that nobody here understands and those of accounts
-// that nobody here knows may do anything: an owner's policy names them
-// exactly, or they are refused; and so is a kind that isn't here.
+// that nobody here knows may do anything, and a trade gives all that a router
+// was approved for what its arguments say, or for nothing: an owner's policy
+// names them exactly, or they are refused; and so is a kind that isn't here.
 func Ruled(kind string) bool {
 	return slices.Contains([]string{ActionTransfer, ActionTokenTransfer, ActionApprove, ActionRevoke, ActionWrap, ActionUnwrap,
 		ActionAuthorize, ActionBurn, ActionChange, ActionClose, ActionCreate, ActionFreeze, ActionMemo, ActionMint, ActionSetup, ActionStake, ActionUnstake}, kind)
@@ -82,6 +84,11 @@ func (e *Effects) unexplained() []policy.Unexplained {
 			if kind := a.describe(&u); ok {
 				u.Kind = kind
 			}
+			if a.Kind == ActionProceeds && slices.ContainsFunc(out, func(v policy.Unexplained) bool {
+				return v.Kind == u.Kind && v.Contract == u.Contract && bytes.Equal(v.Data, u.Data)
+			}) {
+				continue // several trades of one call, which is accepted as one
+			}
 			out = append(out, u)
 		}
 		if a.Kind == ActionUnresolved || len(lookups) > 0 {
@@ -121,6 +128,9 @@ func (a *Action) describe(u *policy.Unexplained) (kind string) {
 	case a.Kind == ActionTypedData:
 		u.Type, u.Says = a.Text, "nobody here knows what typed data of the type "+a.Text+" is worth"
 		return policy.AcceptTypedData
+	case a.Kind == ActionProceeds:
+		u.Says = "it has " + a.Contract + " trade (" + a.Selector + "), which may move all that was approved to it"
+		return policy.AcceptCall
 	case a.Kind != ActionOpaque:
 		u.Says = "nobody here knows what " + a.Kind + " is"
 		return ""

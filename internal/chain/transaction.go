@@ -133,6 +133,7 @@ const (
 	ActionTokenTransfer = "token_transfer" // of a token
 	ActionApprove       = "approve"        // lets a spender move tokens
 	ActionRevoke        = "revoke"         // takes that back, or some of it
+	ActionProceeds      = "proceeds"       // what a trade is to give, at least
 	ActionWrap          = "wrap"           // native asset into its token
 	ActionUnwrap        = "unwrap"         // and back
 	ActionDeploy        = "deploy"         // new code

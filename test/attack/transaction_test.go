@@ -12,6 +12,7 @@ import (
 	"github.com/sigilkeys/sigil/internal/authority"
 	"github.com/sigilkeys/sigil/internal/base58"
 	"github.com/sigilkeys/sigil/internal/chain"
+	"github.com/sigilkeys/sigil/internal/policy"
 	"github.com/sigilkeys/sigil/internal/teelink"
 	"github.com/sigilkeys/sigil/internal/workload"
 	"github.com/sigilkeys/sigil/receipt"
@@ -81,6 +82,50 @@ func TestTransactionsAreDecidedInTheTEE(t *testing.T) {
 	}
 	if denied["opaque"] < 10 || denied["deploy"] == 0 || denied["delegate"] == 0 {
 		t.Errorf("denied %v", denied)
+	}
+}
+
+// TestTradesNeedTheOwnersWord hands the workload every recorded call of a
+// router: it signs permits, and no trade that the owner hasn't accepted by the
+// function that is called, a router's calls of itself as a whole.
+func TestTradesNeedTheOwnersWord(t *testing.T) {
+	s := newScene(t, stack.Options{})
+	data, err := os.ReadFile("../../internal/chain/evm/testdata/routers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Name, Calldata string
+		Unsigned       string `json:"unsigned_tx"`
+		Actions        []chain.Action
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	accept := func(function string) func(*authority.Grant) {
+		return func(g *authority.Grant) {
+			g.Policy.Accept = []policy.Acceptance{{Kind: policy.AcceptCall, Network: "ethereum", Contract: "0xc1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1", Function: function}}
+		}
+	}
+	const single = "exactInputSingle((address,address,uint24,address,uint256,uint256,uint160))"
+	whole, pool, many := s.NewKey(s.owner, nil), s.NewKey(s.owner, accept(single)), s.NewKey(s.owner, accept("multicall(bytes[])"))
+	reasons := map[*authority.Token]map[string]int{whole: {}, pool: {}, many: {}}
+	for _, e := range list {
+		unruled, refused := (&chain.Effects{Actions: e.Actions}).Unruled()
+		for key, selector := range map[*authority.Token]string{whole: "none", pool: "0x04e45aaf", many: "0xac9650d8"} {
+			want := receipt.ReasonAllowed
+			if refused && !strings.HasPrefix(e.Calldata, selector) {
+				want = "transaction_opaque"
+			}
+			got := s.askTransaction(t, key, fmt.Sprintf(`{"wallet_id":%q,"network":"ethereum","transaction":%q}`, s.one.ID, e.Unsigned))
+			if got != want && (unruled.Kind != chain.ActionOpaque || got != "transaction_opaque") { // which a word for well-formed calls may not cover
+				t.Errorf("%s: %q, want %q", e.Name, got, want)
+			}
+			reasons[key][got]++
+		}
+	}
+	if reasons[whole][receipt.ReasonAllowed] < 10 || reasons[pool][receipt.ReasonAllowed] < 14 || reasons[many][receipt.ReasonAllowed] < 25 || reasons[whole]["transaction_opaque"] < 90 {
+		t.Errorf("%v", reasons)
 	}
 }
 

@@ -95,10 +95,7 @@ func (c *call) aggregate(selector string) bool {
 	if !ok {
 		return false
 	}
-	if len(c.value) > 0 {
-		c.transfer()
-		c.d.e.Flags = append(c.d.e.Flags, flagValueWithCall)
-	}
+	c.attach()
 	return c.makes(c.contract, false, called(arguments[len(arguments)-1].Parts))
 }
 
@@ -222,7 +219,7 @@ func (c *call) others(selector string) bool {
 		return ok && c.multicall(a[1].Parts)
 	case execTransaction:
 		a, ok := c.arguments("execTransaction(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,bytes)")
-		if !ok {
+		if !ok || len(c.value) > 0 {
 			return false
 		}
 		inner := call{to: address(a[0]), value: trimZeros(a[1].Bytes), data: a[2].Bytes}
@@ -235,17 +232,39 @@ func (c *call) others(selector string) bool {
 }
 
 // multicall explains a contract's calls of itself, in which the caller stays
-// who it is: all of them or none, since what one does may hang on another.
+// who it is: all of them or none, since what one does may hang on another. An
+// owner who accepts trades in it accepts the call as a whole, as ever, since
+// who accepts one of its functions alone hasn't said what may follow.
 func (c *call) multicall(list []abi.Value) bool {
+	plan := c.plan
+	if plan == nil {
+		plan = &[]trade{}
+		c.attach()
+	}
 	calls := make([]call, 0, len(list))
 	for _, v := range list {
 		if len(v.Bytes) < selectorSize {
 			return false
 		}
-		calls = append(calls, call{to: c.to, data: v.Bytes})
+		calls = append(calls, call{to: c.to, data: v.Bytes, plan: plan})
 	}
 	before := len(c.d.e.Actions)
-	return c.makes(c.from, false, calls) && !slices.ContainsFunc(c.d.e.Actions[before:], func(a chain.Action) bool { return !chain.Ruled(a.Kind) })
+	if !c.makes(c.from, false, calls) {
+		return false
+	}
+	trades := false
+	for i, a := range c.d.e.Actions[before:] {
+		switch {
+		case a.Kind == chain.ActionProceeds && a.Contract == c.contract:
+			trades, c.d.behind[before+i] = true, c.data
+		case !chain.Ruled(a.Kind):
+			return false
+		}
+	}
+	if c.plan == nil && trades {
+		c.settle(*plan)
+	}
+	return trades || len(c.value) == 0
 }
 
 // safe explains what a Safe does, which is the contract of this call, once

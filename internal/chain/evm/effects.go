@@ -72,14 +72,20 @@ type describer struct {
 // isAccount reports whether it is the account's own address: its functions
 // are those of smart accounts (with EIP-7702, wallets' too).
 func (d *describer) isAccount(address string) bool {
+	self := d.self()
+	return self != "" && self == address
+}
+
+// self is the account, worked out where it is the wallet.
+func (d *describer) self() string {
 	if d.account == "" && d.pub != nil {
 		text, err := Codec{}.Address(d.pub)
 		if err != nil {
-			return false
+			return ""
 		}
 		d.account = strings.ToLower(text)
 	}
-	return d.account != "" && d.account == address
+	return d.account
 }
 
 // accept lets a policy accept the action that comes next, by what is behind
@@ -151,6 +157,9 @@ type call struct {
 	value []byte // without leading zeros
 	data  []byte
 	depth int // how many calls it is within
+	// plan is what the trades come to of a router's calls of itself, which
+	// this is one of; nil is none.
+	plan *[]trade
 
 	d        *describer
 	contract string
@@ -192,8 +201,10 @@ func (c *call) decode() bool {
 			return c.holds(1, 0) && len(c.value) == 0 && c.add(chain.Action{Kind: chain.ActionUnwrap, Amount: c.amount(0)})
 		}
 	}
-	// None of the following takes any value.
-	return len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.selfPermit(selector) || c.others(selector))
+	if len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.selfPermit(selector)) {
+		return true // none of which takes any value
+	}
+	return c.routed(selector) || c.others(selector)
 }
 
 // token knows the functions of tokens.

@@ -99,26 +99,29 @@ func FuzzSignatureText(f *testing.F) {
 // FuzzTransaction: what is taken encodes again to the same bytes, with and
 // without a signature, is for the network, and is described; decoding takes
 // memory in proportion.
-// addCalls adds some of the published calls, and returns the key of the
-// wallet that they call.
+// addCalls adds some of the published calls, and those of routers, and returns
+// the key of the wallet that they call.
 func addCalls(f *testing.F) []byte {
-	var list []struct {
+	type call struct {
 		Name       string `json:"name"`
 		PrivateKey string `json:"private_key_hex"`
 		UnsignedTx string `json:"unsigned_tx"`
 	}
-	data, err := os.ReadFile("testdata/transactions.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		f.Fatal(err)
-	}
-	pub := make([]byte, keys.Secp256k1.PublicKeySize())
-	for _, v := range list {
-		if !slices.Contains([]string{"Multicall3 in Multicall3", "own executeBatch of lists", "own execute, mode batch", "Safe transaction, several calls", "Permit2 permit of several", "multicall in multicall"}, v.Name) {
-			continue
+	read := func(name string) (list []call) {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
 		}
+		if err := json.Unmarshal(data, &list); err != nil {
+			f.Fatal(err)
+		}
+		return list
+	}
+	list := slices.DeleteFunc(read("testdata/transactions.json"), func(v call) bool {
+		return !slices.Contains([]string{"Multicall3 in Multicall3", "own executeBatch of lists", "own execute, mode batch", "Safe transaction, several calls", "Permit2 permit of several", "multicall in multicall"}, v.Name)
+	})
+	pub := make([]byte, keys.Secp256k1.PublicKeySize())
+	for _, v := range append(read("testdata/routers.json"), list...) {
 		raw, err := hex.DecodeString(v.UnsignedTx[2:])
 		private, err2 := hex.DecodeString(v.PrivateKey)
 		if err != nil || err2 != nil || keys.Public(keys.Secp256k1, (*[32]byte)(private), pub) != nil {
