@@ -105,8 +105,14 @@ func (a *Action) sentence(n *Network) string {
 	case ActionProceeds:
 		if a.Amount != "" {
 			what = "at least " + what
+		} else if a.Text != "" {
+			what = a.Text + " of what it holds of " + a.Asset
 		}
-		s = fmt.Sprintf("%s gives %s to %s, by a trade for %s", a.Contract, what, a.To, who)
+		to := a.To
+		if to == "" {
+			to = "its caller"
+		}
+		s = fmt.Sprintf("%s gives %s to %s, by a trade for %s", a.Contract, what, to, who)
 	case ActionRevoke:
 		s = fmt.Sprintf("%s takes back what %s may take of %s", who, orElse(a.Spender, "anybody"), orElse(a.Asset, "its tokens"))
 	case ActionChange:

@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -75,4 +76,41 @@ func TestExplain(t *testing.T) {
 	if strings.Join(x.Summary, "|") != strings.Join(want, "|") || len(x.Accept)+len(x.Refused)+len(x.Flags) != 0 {
 		t.Errorf("%+v", x)
 	}
+}
+
+// TestExplainTrade: a trade is told in sentences, once to be accepted for all
+// that it does.
+func TestExplainTrade(t *testing.T) {
+	data, err := os.ReadFile("evm/testdata/routers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Name     string `json:"name"`
+		Unsigned string `json:"unsigned_tx"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	const router, token, other = "0xc1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1", "0xa1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", "0xa2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2"
+	want := []string{"the wallet sends 100 base units of " + token + " to " + router,
+		router + " gives at least 90 base units of " + other + " to " + router + ", by a trade for the wallet, until 1700000000 (unix seconds)",
+		router + " gives 25/10000 of what it holds of " + other + " to 0xb9b9b9b9b9b9b9b9b9b9b9b9b9b9b9b9b9b9b9b9, by a trade for the wallet, until 1700000000 (unix seconds)",
+		router + " gives at least 89 base units of " + other + " to its caller, by a trade"}
+	n := evm.Networks()[0]
+	for _, v := range list {
+		if v.Name != "plan: pools and a fee" {
+			continue
+		}
+		p, err := (&chain.Payload{Transaction: &v.Unsigned}).Prepare(&n, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := p.Explain(&n)
+		if err != nil || len(x.Summary) != 5 || !strings.HasPrefix(strings.Join(x.Summary, "|"), strings.Join(want, "|")) || len(x.Flags) != 1 || len(x.Accept) != 1 || len(x.Refused) != 0 {
+			t.Errorf("%v, %q, %+v", err, x.Summary, x)
+		}
+		return
+	}
+	t.Error("the trade isn't there")
 }

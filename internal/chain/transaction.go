@@ -106,7 +106,7 @@ type Action struct {
 	Method    string `json:"method,omitzero"`    // what the program calls it
 	Account   string `json:"account,omitzero"`   // that it is about; "" is the wallet
 	Authority string `json:"authority,omitzero"` // whose signature it takes; "" is the wallet
-	Text      string `json:"text,omitzero"`      // of a memo, on Bitcoin in hex; which authority changes; encodeType of typed data
+	Text      string `json:"text,omitzero"`      // of a memo, on Bitcoin in hex; which authority changes; encodeType of typed data; a share of proceeds
 }
 
 // Behind is what stands behind an action that isn't Ruled, for an owner's

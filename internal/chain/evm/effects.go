@@ -204,7 +204,7 @@ func (c *call) decode() bool {
 	if len(c.value) == 0 && (c.token(selector) || c.authorized(selector) || c.selfPermit(selector)) {
 		return true // none of which takes any value
 	}
-	return c.routed(selector) || c.others(selector)
+	return c.routed(selector) || c.universal(selector) || c.others(selector)
 }
 
 // token knows the functions of tokens.

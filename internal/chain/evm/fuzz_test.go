@@ -170,6 +170,14 @@ func FuzzTransaction(f *testing.F) {
 		if e := p.Intent.Effects; len(e.Actions) == 0 || e.FeeMax == "" || e.Nonce == "" || p.Intent.Length != len(raw) {
 			t.Errorf("%x: %+v", raw, p.Intent)
 		}
+		for i, a := range p.Intent.Effects.Actions {
+			if a.Kind != chain.ActionProceeds {
+				continue
+			}
+			if data, _, ok := p.Intent.Effects.Behind(i); !ok || len(data) < selectorSize || !bytes.Contains(raw, data) {
+				t.Errorf("%x: a trade that nothing accepts: %+v", raw, a)
+			}
+		}
 		if !looksLikeTransaction(raw) {
 			t.Errorf("%x would be signed as a message too", raw)
 		}

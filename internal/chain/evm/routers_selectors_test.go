@@ -1,6 +1,11 @@
 package evm
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"github.com/sigilkeys/sigil/internal/abi"
+)
 
 // TestRouterSelectors holds the tables of routers' functions against the
 // hashes of their signatures.
@@ -31,6 +36,23 @@ func TestRouterSelectors(t *testing.T) {
 		}
 		if table.lookUp("") != "" || table.lookUp("\x00\x00\x00\x00") != "" {
 			t.Errorf("%s: there is a function without a selector", name)
+		}
+	}
+	for selector, signature := range map[string]string{"\x35\x93\x56\x4c": "execute(bytes,bytes[],uint256)", "\x24\x85\x6b\xc3": "execute(bytes,bytes[])"} {
+		if string(keccak([]byte(signature))[:selectorSize]) != selector {
+			t.Errorf("%s has another selector than %x", signature, selector)
+		}
+	}
+}
+
+// TestCommands: of all 256 commands those that are known have types, and none
+// that may fail is.
+func TestCommands(t *testing.T) {
+	known := []byte{0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13}
+	for i := range 256 {
+		signature := commanding(byte(i))
+		if _, err := abi.Parse(signature); (err == nil) != slices.Contains(known, byte(i)) {
+			t.Errorf("command %#x: %q, %v", i, signature, err)
 		}
 	}
 }

@@ -27,10 +27,12 @@ type trade struct {
 	most    []byte // of it; nil is all that the router holds
 	exact   bool   // neither less than that
 	held    bool   // the router pays, of what it holds
+	pulls   bool   // the caller's tokens alone, whatever value there is
+	share   string // of what there is, "" is no share
 	same    bool   // what it pays it gives, as its own wrapper if need be
 	gets    string // asset that it gives
 	least   []byte // of it; nil is what the chain's state says
-	to      string // who gets it; "" is nobody who is known
+	to      string // who gets it; "" is the caller, where that isn't known
 	expiry  string
 	pending bool // to is the router, for what follows to find
 }
@@ -44,7 +46,7 @@ func (c *call) traded(t trade) bool {
 	if !t.held && t.pays != chain.AssetNative {
 		c.add(chain.Action{Kind: chain.ActionTokenTransfer, Asset: t.pays, To: c.contract, Amount: decimal(t.most)})
 	}
-	proceeds := chain.Action{Kind: chain.ActionProceeds, Asset: t.gets, To: t.to, Expiry: t.expiry}
+	proceeds := chain.Action{Kind: chain.ActionProceeds, Asset: t.gets, To: t.to, Expiry: t.expiry, Text: t.share}
 	if t.least != nil {
 		proceeds.Amount = decimal(t.least)
 	}
@@ -91,7 +93,7 @@ func (c *call) settle(list []trade) {
 		switch {
 		case t.pending:
 			h.put(t.gets, amount, bounded)
-		case t.to != home || home == "":
+		case t.to != "" && (t.to != home || home == ""):
 			*flags = append(*flags, flagElsewhere)
 		}
 		if !t.pending && !bounded {
@@ -107,23 +109,39 @@ func (c *call) settle(list []trade) {
 // gives, if that is known, and whether that has a bound.
 func (c *call) pay(h *holdings, t *trade) (amount *big.Int, bounded bool) {
 	bounded = !isZero(t.least)
-	from := t.pays
-	if !t.held {
-		// A router pays its own wrapper out of the value that it was sent.
-		if from == wrapper(c.d.n.ChainID) && t.exact && h.covers(chain.AssetNative, t.most) {
-			from = chain.AssetNative
-		} else if from != chain.AssetNative {
-			return nil, bounded
-		}
+	if t.same && !t.held {
+		return new(big.Int).SetBytes(t.most), true
 	}
-	had, ok := h.take(from, t)
-	if !t.same {
+	from, ok := c.source(*h, t)
+	if !ok {
 		return nil, bounded
 	}
-	if amount = had.amount; t.most != nil {
-		amount = new(big.Int).SetBytes(t.most)
+	had, ok := h.take(from, t)
+	switch {
+	case !t.same:
+		return nil, bounded
+	case t.share != "": // whose least is nobody's concern
+		return nil, true
+	case t.most != nil:
+		return new(big.Int).SetBytes(t.most), bounded || !ok || had.bounded
 	}
-	return amount, bounded || !ok || had.bounded
+	return had.amount, bounded || !ok || had.bounded
+}
+
+// source is the asset in the router that a trade surely pays with. Where a
+// router is asked for its own wrapper it rather wraps value that it has, if
+// that is enough.
+func (c *call) source(h holdings, t *trade) (asset string, ok bool) {
+	wraps := !t.pulls && !t.same && t.pays == wrapper(c.d.n.ChainID) && h.find(chain.AssetNative) >= 0
+	switch {
+	case wraps && t.held:
+		return "", false // one or the other
+	case wraps && t.exact:
+		return chain.AssetNative, h.covers(chain.AssetNative, t.most)
+	case wraps:
+		return chain.AssetNative, true
+	}
+	return t.pays, t.held || t.pays == chain.AssetNative
 }
 
 // holding is an asset that trades have left in the router for those that
@@ -168,14 +186,22 @@ func (h *holdings) take(asset string, t *trade) (had holding, ok bool) {
 		return holding{}, false
 	}
 	had = (*h)[i]
+	rest := &(*h)[i]
 	switch {
 	case t.most == nil:
 		*h = slices.Delete(*h, i, i+1)
+		return had, true
 	case t.exact && had.amount != nil:
-		rest := new(big.Int).Sub(had.amount, new(big.Int).SetBytes(t.most))
-		if (*h)[i].amount = rest; rest.Sign() <= 0 {
+		if rest.amount = new(big.Int).Sub(had.amount, new(big.Int).SetBytes(t.most)); rest.amount.Sign() <= 0 {
 			*h = slices.Delete(*h, i, i+1)
+			return had, true
 		}
 	}
+	if !t.exact {
+		rest.amount = nil
+	}
+	// Where something is given away before the rest is collected, a minimum of
+	// the whole is none of the rest.
+	rest.bounded = rest.bounded && (!t.same || rest.amount != nil)
 	return had, true
 }

@@ -89,6 +89,9 @@ func TestTradesAreAcceptedAsCalls(t *testing.T) {
 		{"a trade until a time", []policy.Acceptance{by("multicall(uint256,bytes[])")}, policy.ReasonAllowed},
 		{"swapExactETHForTokens", nil, policy.ReasonOpaque},
 		{"sweepToken alone", nil, policy.ReasonOpaque},
+		{"plan: pools", nil, policy.ReasonOpaque},
+		{"plan: pools", []policy.Acceptance{by("execute(bytes,bytes[])")}, policy.ReasonOpaque},
+		{"plan: unwrapped", []policy.Acceptance{by("execute(bytes,bytes[],uint256)")}, policy.ReasonAllowed},
 		{"selfPermit", nil, policy.ReasonAllowed},
 		{"Dai permit", nil, policy.ReasonAllowed},
 	} {
@@ -164,6 +167,9 @@ func TestTradesHaveOneEncoding(t *testing.T) {
 		"selfPermit": 1 + 32 + 32, "selfPermitAllowed": 32 + 1 + 32 + 32, "Dai permit": 32 + 1 + 32 + 32,
 		"a trade unwrapped": 3 + 20, "a trade swept": 3 + 20, "value for two trades": 3 + 3, // a limit would leave value
 		"a trade until a time": 32 + 3 + 20,
+		"plan: pools":          3, "plan: pairs": 20, "plan: a permit and pools": 6 + 32 + 3 + 3, "plan: unwrapped": 3,
+		"plan: several taken, and traded": 3, "plan: pools and a fee": 3,
+		"plan: value for an output": 3 + 20 + 32, // what the router may pay of what it holds, and of which
 	} {
 		text, data, pub := recordedCall(t, name)
 		raw := unhex(t, text)
@@ -227,10 +233,15 @@ func TestTradesSayWhatMatters(t *testing.T) {
 		{"exactInputSingle", mine, strings.Repeat("\x00", 20), "left_with_contract"},
 		{"a trade swept", "\xe9\x0a\x18\x2f", "\xe9\x0a\x18\x2f", ""},
 		{"trades of half each", abiWord(45) + abiWord(0), abiWord(0) + abiWord(0), "no_minimum_output"},
+		{"plan: pools", abiWord(1) + abiWord(100), strings.Repeat("\x00", 12) + thief + abiWord(100), "proceeds_elsewhere"},
+		{"plan: unwrapped", abiWord(1) + abiWord(90), strings.Repeat("\x00", 12) + thief + abiWord(90), "proceeds_elsewhere"},
+		{"plan: unwrapped", abiWord(1) + abiWord(90), abiWord(1) + abiWord(0), "no_minimum_output"},
+		{"plan: pools", abiWord(1) + abiWord(100), abiWord(2) + abiWord(100), "left_with_contract"},
+		{"plan: value wrapped and traded", abiWord(2) + abiWord(7), abiWord(2) + abiWord(6), "left_with_contract value_with_call"},
 		{"a permit and a trade", mine, strings.Repeat("\x00", 19) + "\x02", "left_with_contract unlimited_approval"},
 	} {
 		honest := flags(c.name, func(s string) string { return s })
-		if canary := strings.Replace(honest, "unlimited_approval", "", 1); canary != "" {
+		if canary := strings.NewReplacer("unlimited_approval", "", "value_with_call", "").Replace(honest); canary != "" {
 			t.Errorf("canary: %s has %s", c.name, canary)
 		}
 		if got := flags(c.name, replaced(c.old, c.new)); got != c.want {
@@ -245,6 +256,23 @@ func TestTradesCost(t *testing.T) {
 	_, single, _ := recordedCall(t, "exactInputSingle of SwapRouter02, left there")
 	_, pairs, _ := recordedCall(t, "pairs of SwapRouter02, left there")
 	n, pub := on(1), owner(t)
+	_, plan, _ := recordedCall(t, "plan: unwrapped")
+	wraps := "\x24\x85\x6b\xc3" + abiWord(64) + abiWord(160) + padded(strings.Repeat("\x0b", 60)) + abiWord(60)
+	for i := range 60 {
+		wraps += abiWord(32*60 + 96*i)
+	}
+	wraps += strings.Repeat(padded(abiWord(2)+abiWord(1)), 60)
+	for name, data := range map[string]string{"plan": plan, "wraps": wraps} {
+		f := fields(2)
+		f[5], f[7], f[8] = str(string(unhex(t, aRouter))), str(data), list()
+		text := typed(2, f)
+		memory.Bounded(t, name, len(text)/2, func() {
+			p, err := evm.Codec{}.Transaction(n, pub, text)
+			if err != nil || p.Intent.Effects.Actions[1].Kind == chain.ActionOpaque {
+				t.Errorf("%s: %v, or opaque", name, err)
+			}
+		})
+	}
 	for name, part := range map[string]string{"refunds": "\x12\x21\x0e\x8a", "unwraps": "\x49\x61\x69\x97" + abiWord(0), "pools": single, "pairs": pairs} {
 		heads, tails := "", ""
 		count := min(64, 16000/(32+len(padded(part))))

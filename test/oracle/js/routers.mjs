@@ -186,6 +186,9 @@ trade('value for an output, the rest back', several([forValue, refund]), [], 7n)
 trade('value for an output, the rest left', several([forValue]), ['left_with_contract'], 7n);
 trade('value back before the trade', several([refund, forValue]), [], 7n);
 trade('value for two trades', several([4n, 3n].map((n) => part(v3(single02, weth, other, 3000, one, n, 90n, 0n), paid(weth, n), given(other, 90)))), [], 7n);
+const exactly = (n) => part(v3(single02, weth, other, 3000, one, n, 90n, 0n), paid(weth, n), given(other, 90));
+trade('value for an output and an input, of which one is paid by the wallet', several([forValue, exactly(9n)]), ['left_with_contract'], 9n);
+trade('value beside a trade of what another gave', several([into(weth, 90n), part(v3(single02, weth, other, 3000, one, 0n, 90n, 0n), given(other, 90)), refund]), ['left_with_contract'], 200n);
 const until2 = call('multicall(uint256,bytes[])', until, [into(other, 90n, wallet).data]);
 made('a trade until a time', router, until2, into(other, 90n, wallet).actions);
 trade('calls of itself within such', several([several([into(other, 90n)]), sweep(other, 90n)]), ['left_with_contract'].slice(1));
@@ -196,5 +199,92 @@ opaque('a trade and a fee', router, several([into(weth, 90n), { data: call('unwr
 opaque('a permit alone, with value', router, several([permitted]).data, 5n);
 opaque('a trade for value of its own within such', router, several([part(v2('swapExactETHForTokens', 90n, [weth, token], wallet, until))]).data, 5n);
 opaque('refundETH, longer', router, several([{ data: `${refund.data}00`, actions: [] }]).data);
+
+// Plans for the Universal Router: commands, each with an input of its own.
+const all = 2n ** 255n, cap = 2n ** 160n - 1n;
+const inputs = { '00': '(address,uint256,uint256,bytes,bool)', '01': '(address,uint256,uint256,bytes,bool)', '02': '(address,address,uint160)', '03': '(((address,uint160,uint48,uint48)[],address,uint256),bytes)',
+  '04': '(address,address,uint256)', '05': '(address,address,uint256)', '06': '(address,address,uint256)', '08': '(address,uint256,uint256,address[],bool)', '09': '(address,uint256,uint256,address[],bool)',
+  '0a': '(((address,uint160,uint48,uint48),address,uint256),bytes)', '0b': '(address,uint256)', '0c': '(address,uint256)', '0d': '((address,address,uint160,address)[])' };
+const encoded = (types, args) => `0x${call(`f${types}`, ...args).slice(10)}`;
+/** A command, its input and what it does. */
+const command = (code, args, ...actions) => ({ code, input: encoded(inputs[code], args), actions });
+
+function plan(name, commands, flags, value = 0n, deadline = until) {
+  const codes = `0x${commands.map((c) => c.code).join('')}`, data = deadline === null ? call('execute(bytes,bytes[])', codes, commands.map((c) => c.input)) : call('execute(bytes,bytes[],uint256)', codes, commands.map((c) => c.input), deadline);
+  if (flags === 'opaque') return opaque(name, router, data, value);
+  const actions = commands.flatMap((c) => c.actions).map((a) => (a.kind === 'proceeds' && deadline !== null ? { ...a, expiry: String(deadline) } : a));
+  return trade(name, part(data, ...actions), flags, value);
+}
+
+const poolIn = (to, amount, least, by = true) => command('00', [to, amount, least, path(token, 500, other), by], ...(by ? [paid(token, amount)] : []), given(other, least, to === one ? wallet : to === two ? router : to));
+const poolOut = (to, amount, max) => command('01', [to, amount, max, path(other, 500, token), true], paid(token, max), given(other, amount, to === one ? wallet : to));
+plan('plan: pools', [poolIn(one, 100n, 90n)], []);
+plan('plan: pools, without a deadline', [poolIn(one, 100n, 90n)], [], 0n, null);
+plan('plan: pools, for the wallet by its address', [poolIn(wallet, 100n, 90n)], []);
+plan('plan: pools, exact output', [poolOut(one, 90n, most)], []);
+plan('plan: pairs', [command('08', [one, 100n, 90n, [token, weth, other], true], paid(token, 100), given(other, 90))], []);
+plan('plan: pairs, exact output', [command('09', [one, 90n, 100n, [token, other], true], paid(token, 100), given(other, 90))], []);
+plan('plan: pools, to a stranger', [poolIn(stranger, 100n, 90n)], ['proceeds_elsewhere']);
+plan('plan: pools, for nothing', [poolIn(one, 100n, 0n)], ['no_minimum_output']);
+plan('plan: pools, left there', [poolIn(two, 100n, 90n)], ['left_with_contract']);
+const permits = command('0a', [[[token, cap, 1800000000, 3], router, until], '0xabcd'], { kind: 'approve', asset: token, spender: router, amount: String(cap), expiry: '1800000000' });
+const permitBatch = command('03', [[[[token, 5n, 1800000000, 3], [other, 6n, 1800000000, 4]], spender, until], '0xabcd'], { kind: 'approve', asset: token, spender, amount: '5', expiry: '1800000000' }, { kind: 'approve', asset: other, spender, amount: '6', expiry: '1800000000' });
+plan('plan: a permit and pools', [permits, poolIn(one, 100n, 90n)], ['unlimited_approval']);
+plan('plan: permits and pools', [permitBatch, poolIn(one, 100n, 90n)], []);
+const swept = (asset, to, least) => command('04', [asset, to, least], given(asset === zero ? native : asset, least, to === one ? wallet : to));
+const shared = (asset, to, bips) => command('06', [asset, to, bips], { ...given(asset === zero ? native : asset, undefined, to), text: `${bips}/10000` });
+const gave = (asset, to, amount) => command('05', [asset, to, amount], given(asset === zero ? native : asset, amount === all ? undefined : amount, to === one ? wallet : to));
+const unwrapped = (to, least) => command('0c', [to, least], given(native, least, to === one ? wallet : to));
+const wrapped = (to, amount) => command('0b', [to, amount], given(weth, amount === all ? undefined : amount, to === one ? wallet : router));
+const ofWeth = (to, amount, least) => command('00', [to, amount, least, path(weth, 500, other), false], given(other, least, to === one ? wallet : router));
+plan('plan: pools and a fee', [poolIn(two, 100n, 90n), shared(other, stranger, 25n), swept(other, one, 89n)], ['proceeds_elsewhere']);
+plan('plan: pools and a fee, whatever is left', [poolIn(two, 100n, 90n), shared(other, stranger, 9999n), swept(other, one, 0n)], ['no_minimum_output', 'proceeds_elsewhere']);
+plan('plan: pools and a fixed fee, whatever is left', [poolIn(two, 100n, 90n), gave(other, stranger, 89n), swept(other, one, 0n)], ['no_minimum_output', 'proceeds_elsewhere']);
+plan('plan: pools, given whole', [poolIn(two, 100n, 90n), gave(other, one, all)], []);
+plan('plan: pools, swept', [poolIn(two, 100n, 90n), swept(other, one, 0n)], []);
+plan('plan: value wrapped and traded', [wrapped(two, 7n), ofWeth(one, 7n, 90n)], [], 7n);
+plan('plan: all value wrapped and traded', [wrapped(two, all), ofWeth(one, all, 90n)], [], 7n);
+plan('plan: value wrapped in part', [wrapped(two, 6n), ofWeth(one, 6n, 90n)], ['left_with_contract'], 7n);
+plan('plan: value wrapped in part, the rest back', [wrapped(two, 6n), ofWeth(one, 6n, 90n), swept(zero, one, 0n)], [], 7n);
+plan('plan: value traded in part', [wrapped(two, 7n), ofWeth(one, 6n, 90n)], ['left_with_contract'], 7n);
+plan('plan: value for an output', [wrapped(two, 7n), command('01', [one, 90n, 7n, path(other, 500, weth), false], given(other, 90)), unwrapped(one, 0n)], [], 7n);
+plan('plan: value for an output, the rest left', [wrapped(two, 7n), command('01', [one, 90n, 7n, path(other, 500, weth), false], given(other, 90))], ['left_with_contract'], 7n);
+plan('plan: value beside what the wallet pays of the wrapper', [command('00', [one, 7n, 90n, path(weth, 500, other), true], paid(weth, 7), given(other, 90))], ['left_with_contract'], 7n);
+plan('plan: unwrapped', [command('00', [two, 100n, 0n, path(token, 500, weth), true], paid(token, 100), given(weth, 0, router)), unwrapped(one, 90n)], []);
+plan('plan: unwrapped, to a stranger', [command('00', [two, 100n, 0n, path(token, 500, weth), true], paid(token, 100), given(weth, 0, router)), unwrapped(stranger, 90n)], ['proceeds_elsewhere']);
+const pull = (asset, to, amount) => command('02', [asset, to, amount], { kind: 'token_transfer', asset, to: to === two ? router : to, amount: String(amount) });
+plan('plan: taken, and traded', [pull(token, two, 100n), poolIn(one, 100n, 90n, false)], []);
+plan('plan: taken, and traded in part', [pull(token, two, 100n), poolIn(one, 99n, 90n, false)], ['left_with_contract']);
+plan('plan: taken for a stranger beside a trade', [pull(token, stranger, 100n), poolIn(one, 100n, 90n)], []);
+const pulls = (from) => command('0d', [[[from, router, 100n, token], [from, stranger, 2n, other]]], paid(token, 100), { kind: 'token_transfer', asset: other, to: stranger, amount: '2' });
+plan('plan: several taken, and traded', [pulls(wallet), poolIn(one, all, 90n, false)], []);
+plan('plan: several taken of another', [pulls(stranger), poolIn(one, all, 90n, false)], 'opaque');
+plan('plan: a permit alone', [permits], 'opaque');
+plan('plan: taken alone', [pull(token, stranger, 100n)], 'opaque');
+plan('plan: none', [], 'opaque');
+plan('plan: all that the router has, by the wallet', [poolIn(one, all, 90n)], 'opaque');
+plan('plan: more than Permit2 moves', [poolIn(one, cap + 1n, 90n)], 'opaque');
+plan('plan: paid before', [command('08', [one, 0n, 90n, [token, other], true])], 'opaque');
+plan('plan: more swept than the router reads', [poolIn(two, 100n, 90n), swept(other, one, cap + 1n)], 'opaque');
+plan('plan: a share of more than all', [poolIn(two, 100n, 90n), shared(other, stranger, 10001n), swept(other, one, 1n)], 'opaque');
+plan('plan: a share of nothing', [poolIn(two, 100n, 90n), shared(other, stranger, 0n), swept(other, one, 1n)], 'opaque');
+plan('plan: nothing given', [poolIn(two, 100n, 90n), gave(other, stranger, 0n), swept(other, one, 1n)], 'opaque');
+plan('plan: all value given', [wrapped(two, 6n), ofWeth(one, 6n, 90n), gave(zero, one, all)], 'opaque', 7n);
+plan('plan: nothing wrapped', [wrapped(two, 0n), ofWeth(one, 6n, 90n)], 'opaque', 7n);
+plan('plan: one token', [command('08', [one, 100n, 90n, [token], true])], 'opaque');
+plan('plan: half a path', [command('00', [one, 100n, 90n, `${path(token, 500, other)}00`, true])], 'opaque');
+plan('plan: no permits', [command('03', [[[], spender, until], '0xabcd']), poolIn(one, 100n, 90n)], 'opaque');
+plan('plan: which may fail', [{ ...poolIn(one, 100n, 90n), code: '80' }], 'opaque');
+plan('plan: with another bit', [{ ...poolIn(one, 100n, 90n), code: '40' }], 'opaque');
+for (const code of ['07', '0e', '0f', '10', '21', '22', '3f']) plan(`plan: command 0x${code}`, [poolIn(one, 100n, 90n), { ...poolIn(one, 100n, 90n), code }], 'opaque');
+plan('plan: a longer input', [{ ...poolIn(one, 100n, 90n), input: `${poolIn(one, 100n, 90n).input}00` }], 'opaque');
+plan('plan: an input of a word more', [{ ...unwrapped(one, 90n), input: unwrapped(one, 90n).input + word('00').slice(2) }], 'opaque');
+plan('plan: a shorter input', [{ ...poolIn(one, 100n, 90n), input: poolIn(one, 100n, 90n).input.slice(0, -64) }], 'opaque');
+plan('plan: an input of a newer router', [{ code: '00', input: encoded('(address,uint256,uint256,bytes,bool,uint256[])', [one, 100n, 90n, path(token, 500, other), true, []]) }], 'opaque');
+opaque('plan: fewer inputs', router, call('execute(bytes,bytes[],uint256)', '0x0000', [poolIn(one, 100n, 90n).input], until));
+opaque('plan: more inputs', router, call('execute(bytes,bytes[],uint256)', '0x00', [poolIn(one, 100n, 90n).input, poolIn(one, 100n, 90n).input], until));
+const planned = call('execute(bytes,bytes[])', '0x00', [poolIn(one, 100n, 90n).input]);
+opaque('plan: longer', router, `${planned}00`);
+opaque('plan: bytes behind the commands', router, `${planned.slice(0, 10 + 4 * 64 - 1)}1${planned.slice(10 + 4 * 64)}`);
 
 process.stdout.write(`[\n${list.map((e) => ` ${JSON.stringify(e)}`).join(',\n')}\n]\n`);
