@@ -143,6 +143,89 @@ func TestTradeOfAnotherWithin(t *testing.T) {
 	}
 }
 
+// TestValueOfASafesCall: a Safe's function takes no value, so a call with some
+// isn't understood.
+func TestValueOfASafesCall(t *testing.T) {
+	exec := "\x6a\x76\x12\x02" + strings.Repeat("\x00", 12) + string(unhex(t, someone)) + abiWord(1) + abiWord(320) + strings.Repeat(abiWord(0), 6) + abiWord(352) + padded("") + padded("")
+	f := fields(2)
+	f[7], f[8] = str(exec), list()
+	for value, want := range map[string]string{"": "transfer", "\x05": "transfer opaque"} {
+		f[6] = str(value)
+		p, err := evm.Codec{}.Transaction(on(1), owner(t), typed(2, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds := ""
+		for _, a := range p.Intent.Effects.Actions {
+			kinds += " " + a.Kind
+		}
+		if kinds != " "+want {
+			t.Errorf("with value %x:%s", value, kinds)
+		}
+	}
+}
+
+// TestEachTradeIsAccepted: trades of several calls are accepted one by one,
+// whether it is the router that differs or the call.
+func TestEachTradeIsAccepted(t *testing.T) {
+	_, one, _ := recordedCall(t, "exactInputSingle")
+	_, two, _ := recordedCall(t, "exactInput")
+	router, another := string(unhex(t, aRouter)), strings.Repeat("\xc2", 20)
+	for _, c := range []struct {
+		name string
+		data string
+		want int
+	}{
+		{"the same twice", aggregate(router, one, one), 1},
+		{"another call", aggregate(router, one, two), 2},
+		{"another router", aggregate(multicall3, aggregate(router, one), aggregate(another, one)), 2},
+	} {
+		if u := calling(t, multicall3, c.data).Request(on(1)).Unexplained; len(u) != c.want {
+			t.Errorf("%s: %+v", c.name, u)
+		}
+	}
+}
+
+// TestAccountTrades: what a smart account trades is its own, and what comes
+// back to the wallet that signs for it comes to another. The canary is the
+// account as recipient.
+func TestAccountTrades(t *testing.T) {
+	_, trade, _ := recordedCall(t, "exactInputSingle")
+	mine := unhex(t, walletOf(t, "exactInputSingle"))
+	for _, v := range madeOperations(t) {
+		if v.ID != "own-userop-0.7-paymaster" {
+			continue
+		}
+		_, pub := key(t, v.PrivateKey)
+		wallet, err := evm.Codec{}.Address(pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]any
+		if err := json.Unmarshal(v.Operation, &members); err != nil {
+			t.Fatal(err)
+		}
+		account := strings.ToLower(members["sender"].(string))
+		for recipient, want := range map[string]string{account: "paymaster", strings.ToLower(wallet): "paymaster proceeds_elsewhere"} {
+			inner := strings.Replace(trade, string(mine), string(unhex(t, recipient)), 1)
+			members["callData"] = hexed("\xb6\x1d\x27\xf6" + strings.Repeat("\x00", 12) + string(unhex(t, aRouter)) + abiWord(0) + abiWord(96) + padded(inner))
+			if v.Operation, err = json.Marshal(members); err != nil {
+				t.Fatal(err)
+			}
+			p, err := evm.Codec{}.Document(on(v.ChainID), pub, chain.KindUserOperation, v.document(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := p.Intent.Effects
+			if len(e.Actions) != 2 || e.Actions[0].From != account || e.Actions[1].To != recipient || strings.Join(e.Flags, " ") != want {
+				t.Errorf("to %s: %+v", recipient, e)
+			}
+		}
+		return
+	}
+	t.Error("the operation isn't there")
+}
+
 func walletOf(t *testing.T, name string) string {
 	t.Helper()
 	_, _, pub := recordedCall(t, name)
@@ -250,6 +333,26 @@ func TestTradesSayWhatMatters(t *testing.T) {
 	}
 }
 
+// wrapping is a plan that wraps so many times.
+func wrapping(n int) string {
+	heads := ""
+	for i := range n {
+		heads += abiWord(32*n + 96*i)
+	}
+	commands := padded(strings.Repeat("\x0b", n))
+	return "\x24\x85\x6b\xc3" + abiWord(64) + abiWord(64+len(commands)) + commands + abiWord(n) + heads + strings.Repeat(padded(abiWord(2)+abiWord(1)), n)
+}
+
+// TestTooManyCommands: a plan of more than anyone reads is opaque. The canary
+// is one command less.
+func TestTooManyCommands(t *testing.T) {
+	for n, want := range map[int]string{64: chain.ActionProceeds, 65: chain.ActionOpaque} {
+		if a := calling(t, string(unhex(t, aRouter)), wrapping(n)).Intent.Effects.Actions; a[len(a)-1].Kind != want {
+			t.Errorf("%d commands: %s", n, a[len(a)-1].Kind)
+		}
+	}
+}
+
 // TestTradesCost: as many calls of itself as are looked into, of which each
 // takes most for its size, take memory in proportion.
 func TestTradesCost(t *testing.T) {
@@ -257,12 +360,7 @@ func TestTradesCost(t *testing.T) {
 	_, pairs, _ := recordedCall(t, "pairs of SwapRouter02, left there")
 	n, pub := on(1), owner(t)
 	_, plan, _ := recordedCall(t, "plan: unwrapped")
-	wraps := "\x24\x85\x6b\xc3" + abiWord(64) + abiWord(160) + padded(strings.Repeat("\x0b", 60)) + abiWord(60)
-	for i := range 60 {
-		wraps += abiWord(32*60 + 96*i)
-	}
-	wraps += strings.Repeat(padded(abiWord(2)+abiWord(1)), 60)
-	for name, data := range map[string]string{"plan": plan, "wraps": wraps} {
+	for name, data := range map[string]string{"plan": plan, "wraps": wrapping(64)} {
 		f := fields(2)
 		f[5], f[7], f[8] = str(string(unhex(t, aRouter))), str(data), list()
 		text := typed(2, f)

@@ -189,6 +189,7 @@ trade('value for two trades', several([4n, 3n].map((n) => part(v3(single02, weth
 const exactly = (n) => part(v3(single02, weth, other, 3000, one, n, 90n, 0n), paid(weth, n), given(other, 90));
 trade('value for an output and an input, of which one is paid by the wallet', several([forValue, exactly(9n)]), ['left_with_contract'], 9n);
 trade('value beside a trade of what another gave', several([into(weth, 90n), part(v3(single02, weth, other, 3000, one, 0n, 90n, 0n), given(other, 90)), refund]), ['left_with_contract'], 200n);
+trade('value beside a trade of what another gave, swept', several([into(weth, 90n), part(v3(single02, weth, other, 3000, one, 0n, 90n, 0n), given(other, 90)), sweep(weth, 0n)]), ['left_with_contract'], 200n);
 const until2 = call('multicall(uint256,bytes[])', until, [into(other, 90n, wallet).data]);
 made('a trade until a time', router, until2, into(other, 90n, wallet).actions);
 trade('calls of itself within such', several([several([into(other, 90n)]), sweep(other, 90n)]), ['left_with_contract'].slice(1));
