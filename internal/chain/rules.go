@@ -129,6 +129,7 @@ func (a *Action) describe(u *policy.Unexplained) (kind string) {
 		u.Type, u.Says = a.Text, "nobody here knows what typed data of the type "+a.Text+" is worth"
 		return policy.AcceptTypedData
 	case a.Kind == ActionProceeds:
+		u.From = a.From
 		u.Says = "it has " + a.Contract + " trade (" + a.Selector + "), which may move all that was approved to it"
 		return policy.AcceptCall
 	case a.Kind != ActionOpaque:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigilkeys/sigil/internal/abi"
 	"github.com/sigilkeys/sigil/internal/chain"
 	"github.com/sigilkeys/sigil/internal/chain/evm"
 	"github.com/sigilkeys/sigil/internal/policy"
@@ -139,6 +140,46 @@ func TestDangersStay(t *testing.T) {
 		u := p.Request(on(1)).Unexplained
 		if len(u) != 1 || u[0].Kind != c.kind || strings.Join(p.Intent.Effects.Flags, " ") != c.flags {
 			t.Errorf("%s: %+v, flags %v", c.name, u, p.Intent.Effects.Flags)
+		}
+	}
+}
+
+// TestAcceptancesNameWhoCalls: a rule for the wallet's own calls of a function
+// isn't one for the calls of others that its signature makes, nor the other way
+// round.
+func TestAcceptancesNameWhoCalls(t *testing.T) {
+	const function = "withdrawAll(address)"
+	f, err := abi.Parse(function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract, safe := strings.Repeat("\x44", 20), strings.Repeat("\x55", 20)
+	left := strings.Repeat("\x00", 12)
+	inner := string(f.Selector[:]) + left + safe
+	padding := strings.Repeat("\x00", 28)
+	bySafe := "\x6a\x76\x12\x02" + left + contract + abiWord(0) + abiWord(320) + abiWord(0) + strings.Repeat(abiWord(0), 5) + abiWord(320+32+64) + abiWord(len(inner)) + inner + padding + abiWord(0)
+	n := on(1)
+	rule := policy.Acceptance{Kind: policy.AcceptCall, Network: n.Slug, Contract: hexed(contract), Function: function}
+	of := func(from string) policy.Acceptance {
+		a := rule
+		a.From = from
+		return a
+	}
+	for _, c := range []struct {
+		name, to, data string
+		accepted       policy.Acceptance
+		want           string
+	}{
+		{"canary: the wallet's own", contract, inner, rule, policy.ReasonAllowed},
+		{"a Safe's", safe, bySafe, rule, policy.ReasonOpaque},
+		{"a Safe's, named", safe, bySafe, of(hexed(safe)), policy.ReasonAllowed},
+		{"another Safe's, named", safe, bySafe, of(hexed(contract)), policy.ReasonOpaque},
+		{"the wallet's own, another named", contract, inner, of(hexed(safe)), policy.ReasonOpaque},
+		{"Multicall3's", multicall3, aggregate(contract, inner), rule, policy.ReasonOpaque},
+		{"Multicall3's, named", multicall3, aggregate(contract, inner), of(hexed(multicall3)), policy.ReasonAllowed},
+	} {
+		if got := evaluate(t, n, calling(t, c.to, c.data), []string{n.Slug}, c.accepted); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
 }
