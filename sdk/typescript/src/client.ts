@@ -4,7 +4,7 @@ import { SigilApiError, SigilAuthError, SigilConfigError, SigilPolicyError, Sigi
 import { checkChallenge, checkEvidence, type Attested, type Evidence } from './evidence.js';
 import type { SignedRequest } from './httpsig.js';
 import { openDecoded, openIntent, type Decoded, type Intent } from './intent.js';
-import { family, networkSlugs, type Prepared } from './networks.js';
+import { families, family, networkSlugs, type AddedNetwork, type Family, type Prepared } from './networks.js';
 import { methodOf, payloadOf, prepare, type Order, type SignAuthorizationOptions, type SignOptions, type SignTransactionOptions, type SignTypedDataOptions, type SignUserOperationOptions } from './payload.js';
 import { zero32, type WalletCertificate } from './receipt.js';
 import { parseToken, type Token } from './token.js';
@@ -16,6 +16,9 @@ import { decidedAt, receiptView, type Receipt } from './view.js';
 export interface SigilS2SOptions extends TransportOptions {
   /** sk_live_… made by `sigil key create`. It is never sent. */
   readonly secretKey: string;
+  /** EVM networks that the installation adds, by the names and chain ids in the
+   * workload's configuration. */
+  readonly networks?: readonly AddedNetwork[];
 }
 
 /** What was proved about an answer. */
@@ -112,11 +115,13 @@ export class SigilS2S {
   };
   readonly #token: Token;
   readonly #t: Transport;
+  readonly #family: (network: string) => Family;
   readonly #certificates = new Cache<WalletCertificate>();
   readonly #evidence = new Cache<Evidence>();
   #root: Promise<Root> | undefined;
 
   constructor(options: SigilS2SOptions) {
+    this.#family = families(options.networks);
     try {
       this.#token = parseToken(options.secretKey);
     } catch (e) {
@@ -208,11 +213,11 @@ export class SigilS2S {
   /** What has to be signed, made from nothing but the options and the certified key. */
   async #plan(root: Root, options: Order): Promise<Plan> {
     const walletId = requireUUID(options.walletId, 'walletId');
-    const f = family(options.network);
+    const f = this.#family(options.network);
     const payload = payloadOf(options);
     const publicKey = (await this.#certificate(root, walletId)).keys.get(f.curve);
     if (!publicKey) throw new SigilConfigError('curve_mismatch', `the wallet has no ${f.curve} key, which ${options.network} needs`);
-    const prepared = prepare(options.network, publicKey, payload);
+    const prepared = prepare(f, options.network, publicKey, payload);
     return {
       publicKey, prepared, body: { wallet_id: walletId, network: options.network, ...payload },
       expected: { kind: 1, wallet: walletId, method: methodOf(payload), network: options.network, payloadDigest: sha256(prepared.signBytes), ...(prepared.intentDigest && { intentDigest: prepared.intentDigest }) },
@@ -221,7 +226,7 @@ export class SigilS2S {
 
   /** Verifies an answer; only what passes every check is returned. */
   async #accept(root: Root, plan: Plan, expected: Pending & { wallet: string }, reply: unknown): Promise<SignResult> {
-    const { publicKey, prepared } = plan, { network, wallet } = expected, f = family(network);
+    const { publicKey, prepared } = plan, { network, wallet } = expected, f = this.#family(network);
     const data = object(reply, 'reply');
     const signature = string(data, 'signature');
     if (!(prepared.verify ? prepared.verify(publicKey, signature) : f.verify(publicKey, prepared.signBytes, signature))) throw broken('signature_mismatch', "the signature doesn't sign what was asked for under the wallet's certified key");

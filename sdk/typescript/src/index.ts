@@ -3,6 +3,7 @@ export type { CreatedWallet, SigilS2SOptions, SignOutcome, SignResult, SignDocum
 export { SigilApiError, SigilAuthError, SigilConfigError, SigilError, SigilNetworkError, SigilPolicyError, SigilVerificationError } from './errors.js';
 export type { VerificationCode } from './errors.js';
 export type { Attested } from './evidence.js';
+export type { AddedNetwork } from './networks.js';
 export type { Receipt } from './view.js';
 export type { TypedData } from './typeddata.js';
 export type { Action, Decoded, Effects, Intent, IntentKind } from './intent.js';

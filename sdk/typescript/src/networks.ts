@@ -50,7 +50,7 @@ export interface SignedTransaction {
 /** A document as it goes into the request body. */
 export type Document = { readonly typed_data: TypedData } | { readonly authorization: AuthorizationBody } | { readonly user_operation: UserOperationBody };
 
-interface Family {
+export interface Family {
   readonly curve: Curve;
   /** Reads an unsigned transaction. */
   transaction(network: string, raw: string, publicKey: Uint8Array): Prepared;
@@ -65,23 +65,28 @@ function intent(network: string, format: string, message: Uint8Array): Uint8Arra
   return sha256(JSON.stringify({ kind: 'message', network, format, length: message.length, sha256: hex(sha256(message)) }));
 }
 
-const evm: Family = {
-  curve: 'secp256k1',
-  document(network, d) {
-    if ('user_operation' in d) return prepareUserOperation(chainId(network), d.user_operation);
-    const [kind, bytes] = 'typed_data' in d ? ['typed_data', preimage(d.typed_data, network, chainId(network))] as const
-      : ['authorization', authorization(d.authorization, network, chainId(network))] as const;
-    return { signBytes: keccak_256(bytes), decoded: { kind, preimage: bytes } };
-  },
-  transaction: (network, raw) => prepareTransaction(network, chainId(network), raw),
-  address: (publicKey) => checksum(`0x${hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12))}`),
-  prepare(network, _publicKey, m, bytes) {
-    if (m.message_format !== undefined || offchainOnly(m)) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
-    const prefix = new TextEncoder().encode(`\x19Ethereum Signed Message:\n${bytes.length}`);
-    return { signBytes: keccak_256(new Uint8Array([...prefix, ...bytes])), intentDigest: intent(network, 'eip191', bytes) };
-  },
-  verify: verifyEVM,
-};
+/** EVM networks, whose chain ids id says. */
+function evmFamily(id: (network: string) => bigint): Family {
+  return {
+    curve: 'secp256k1',
+    document(network, d) {
+      if ('user_operation' in d) return prepareUserOperation(id(network), d.user_operation);
+      const [kind, bytes] = 'typed_data' in d ? ['typed_data', preimage(d.typed_data, network, id(network))] as const
+        : ['authorization', authorization(d.authorization, network, id(network))] as const;
+      return { signBytes: keccak_256(bytes), decoded: { kind, preimage: bytes } };
+    },
+    transaction: (network, raw) => prepareTransaction(network, id(network), raw),
+    address: (publicKey) => checksum(`0x${hex(keccak_256(uncompressed(publicKey).subarray(1)).subarray(12))}`),
+    prepare(network, _publicKey, m, bytes) {
+      if (m.message_format !== undefined || offchainOnly(m)) throw new SigilConfigError('unsupported_format', `${network} signs messages by EIP-191 alone`);
+      const prefix = new TextEncoder().encode(`\x19Ethereum Signed Message:\n${bytes.length}`);
+      return { signBytes: keccak_256(new Uint8Array([...prefix, ...bytes])), intentDigest: intent(network, 'eip191', bytes) };
+    },
+    verify: verifyEVM,
+  };
+}
+
+const evm = evmFamily(chainId);
 
 const solana: Family = {
   curve: 'ed25519',
@@ -169,14 +174,36 @@ function contentFormat(m: Message, text: Uint8Array, short: number, long: number
 }
 
 const listed: Readonly<Record<string, Family>> = { ...Object.fromEntries(Object.keys(chains).map((slug) => [slug, evm])), ...Object.fromEntries(Object.entries(bitcoinPrefixes).map(([slug, prefix]) => [slug, bitcoin(prefix)])), solana };
-const families: Readonly<Record<string, Family>> = { ...listed, ...Object.fromEntries(Object.keys(alike).map((slug) => [slug, evm])), 'solana-devnet': solana, 'solana-testnet': solana };
+const presets: Readonly<Record<string, Family>> = { ...listed, ...Object.fromEntries(Object.keys(alike).map((slug) => [slug, evm])), 'solana-devnet': solana, 'solana-testnet': solana };
 
 /** The networks whose addresses wallets list. */
 export function networkSlugs(): string[] { return Object.keys(listed); }
 
+/** An EVM network that an installation adds to those of every release
+ * (docs/OPERATIONS.md). */
+export interface AddedNetwork {
+  readonly slug: string;
+  readonly chainId: number | bigint;
+}
+
+/** Finds what is known of a network, of added ones too. One that takes the slug
+ * or the chain id of another is refused. */
+export function families(added: readonly AddedNetwork[] = []): (network: string) => Family {
+  const ids = new Map<string, bigint>();
+  for (const { slug, chainId: given } of added) {
+    if (typeof slug !== 'string' || !/^[a-z0-9-]{1,32}$/.test(slug) || Object.hasOwn(presets, slug) || ids.has(slug)) throw new SigilConfigError('invalid_argument', `networks: ${JSON.stringify(slug)} is no slug, or another network's`);
+    if (typeof given !== 'bigint' && !Number.isSafeInteger(given)) throw new SigilConfigError('invalid_argument', `networks: the chain id of ${slug} is no integer`);
+    const id = BigInt(given);
+    if (id < 1n || id > BigInt(Number.MAX_SAFE_INTEGER) || [...Object.values(chains), ...Object.values(alike), ...ids.values()].includes(id)) throw new SigilConfigError('invalid_argument', `networks: the chain id of ${slug} is out of range, or another network's`);
+    ids.set(slug, id);
+  }
+  const own = evmFamily((network) => ids.get(network)!);
+  return (network) => (ids.has(network) ? own : family(network));
+}
+
 export function family(network: string): Family {
-  if (!Object.hasOwn(families, network)) throw new SigilConfigError('unknown_network', `this SDK knows no network ${JSON.stringify(network)}`);
-  return families[network]!;
+  if (!Object.hasOwn(presets, network)) throw new SigilConfigError('unknown_network', `this SDK knows no network ${JSON.stringify(network)}`);
+  return presets[network]!;
 }
 
 export function messageBytes(m: Message): Uint8Array {

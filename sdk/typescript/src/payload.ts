@@ -1,7 +1,7 @@
 import { base64 } from './canon.js';
 import { SigilConfigError } from './errors.js';
 import type { AuthorizationBody } from './evm.js';
-import { family, messageBytes, type Document, type Message, type Prepared } from './networks.js';
+import { messageBytes, type Document, type Family, type Message, type Prepared } from './networks.js';
 import type { TypedData } from './typeddata.js';
 import type { SignatureScheme, UserOperation } from './useroperation.js';
 
@@ -112,8 +112,7 @@ export function methodOf(p: Payload): string {
 }
 
 /** Makes what is signed of a payload. */
-export function prepare(network: string, publicKey: Uint8Array, payload: Payload): Prepared {
-  const f = family(network);
+export function prepare(f: Family, network: string, publicKey: Uint8Array, payload: Payload): Prepared {
   if ('transaction' in payload) return f.transaction(network, payload.transaction, publicKey);
   if ('message' in payload) return f.prepare(network, publicKey, payload, messageBytes(payload));
   if (!f.document) throw new SigilConfigError('unsupported_payload', `documents aren't signed on ${network}`);
