@@ -301,6 +301,14 @@ func NewRegistry(networks ...[]Network) (*Registry, error) {
 // maxSlug is the size of the receipt's network field.
 const maxSlug = 32
 
+// Listed is the slug by which wallets list their address on the network.
+func (n *Network) Listed() string {
+	if n.AddressOf != "" {
+		return n.AddressOf
+	}
+	return n.Slug
+}
+
 func (n *Network) check() error {
 	slug := n.Slug != "" && len(n.Slug) <= maxSlug && strings.Trim(n.Slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 	if !slug || n.Name == "" || n.Family == "" || n.Codec == nil || n.Curve.PublicKeySize() == 0 {

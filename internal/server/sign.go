@@ -96,7 +96,7 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 		return nil, err
 	}
 	out := &api.Signature{Signature: string(o.Decision.Result), WalletID: a.wallet.ID.String(), Network: a.network.Slug,
-		Address: a.wallet.Addresses[a.network.Slug], PublicKey: a.publicKey, Receipt: receiptRef(o)}
+		Address: a.wallet.Addresses[a.network.Listed()], PublicKey: a.publicKey, Receipt: receiptRef(o)}
 	if a.kind != chain.KindMessage {
 		err = a.explain(out)
 	}
@@ -154,7 +154,7 @@ func (s *Server) decode(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out := &api.Decoded{WalletID: a.wallet.ID.String(), Network: a.network.Slug, Address: a.wallet.Addresses[a.network.Slug], PublicKey: a.publicKey,
+	out := &api.Decoded{WalletID: a.wallet.ID.String(), Network: a.network.Slug, Address: a.wallet.Addresses[a.network.Listed()], PublicKey: a.publicKey,
 		Intent: json.RawMessage(x.Intent), IntentDigest: x.IntentDigest, Summary: x.Summary, Flags: []api.FlagMeaning{}, Accept: []json.RawMessage{}, Refused: x.Refused}
 	for _, f := range x.Flags {
 		out.Flags = append(out.Flags, api.FlagMeaning(f))
