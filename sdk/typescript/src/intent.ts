@@ -85,6 +85,9 @@ export interface Decoded {
   readonly refused: readonly string[];
 }
 
+/** Kinds of actions that an owner's policy must name, whatever the release. */
+const unexplained = ['opaque', 'unresolved', 'typed_data', 'deploy', 'delegate', 'proceeds'];
+
 /** Takes what a reply says of the bytes that were prepared here. Flags are those
  * of the intent, each once. */
 export function openDecoded(p: Prepared, network: string, reply: Record<string, unknown>): Decoded {
@@ -98,8 +101,7 @@ export function openDecoded(p: Prepared, network: string, reply: Record<string, 
   const text = (v: unknown): boolean => typeof v === 'string', texts = (v: unknown, ...members: string[]): boolean => members.every((m) => text(object(v, m)[m]));
   const flags = list('flags', (v) => texts(v, 'flag', 'says')) as Decoded['flags'];
   if (flags.length !== intent.effects.flags.length || flags.some((f, i) => f.flag !== intent.effects.flags[i])) throw broken('response_mismatch', 'the flags are not those of the intent', 'flags');
-  return {
-    intent, intentDigest: hex(digest), summary: list('summary', text) as string[], flags,
-    accept: list('accept', (v) => texts(v, 'kind', 'network')) as Decoded['accept'], refused: list('refused', text) as string[],
-  };
+  const accept = list('accept', (v) => texts(v, 'kind', 'network')) as Decoded['accept'], refused = list('refused', text) as string[];
+  if (accept.length + refused.length === 0 && intent.effects.actions.some((a) => unexplained.includes(a.kind))) throw broken('response_mismatch', 'what nobody can explain is to be accepted or refused', 'accept');
+  return { intent, intentDigest: hex(digest), summary: list('summary', text) as string[], flags, accept, refused };
 }

@@ -77,6 +77,7 @@ for (const [what, call] of Object.entries(calls)) {
       ['a flag without words', (r) => { r.flags = [{ flag: 'x' }]; }, 'response_invalid', 'flags'],
       ['no summary', (r) => { delete r.summary; }, 'response_invalid', 'summary'],
       ['an acceptance without network', (r) => { r.accept = [{ kind: 'call' }]; }, 'response_invalid', 'accept'],
+      ['nothing to accept of what is opaque', (r) => { r.intent.effects.actions[0].kind = 'opaque'; r.intent_digest = sha256(JSON.stringify(r.intent)).toString('hex'); }, 'response_mismatch', 'accept'],
       ['a refusal that is no text', (r) => { r.refused = [1]; }, 'response_invalid', 'refused'],
     ]) {
       s.attack = { reply: (url, d) => {
