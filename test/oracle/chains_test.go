@@ -121,6 +121,7 @@ func limits() map[string]string {
 		"Cannot find square root":            "no-points",
 		"Reader(): readBytes: Unexpected en": "newer-fields",
 		"bytes 0 bits left after unpack":     "newer-fields",
+		"PSBT: Non-empty key for ":           "newer-fields", // of those that Sigil knows it takes none with such keys
 		"a commitment that is no text":       "reserves-commitment",
 	}
 }
