@@ -308,11 +308,8 @@ func (s *Server) create(ctx context.Context, call *signing.Call, raw []byte) (*a
 		return nil, err
 	}
 	call.Label = body.Label
-	o, err := s.Signing.Decide(ctx, call)
+	o, err := s.allowed(ctx, call)
 	if err != nil {
-		return nil, err
-	}
-	if err := deniedBy(o); err != nil {
 		return nil, err
 	}
 	out := wallet(o.Wallet)
@@ -325,11 +322,13 @@ func receiptRef(o *signing.Outcome) api.ReceiptRef {
 	return api.ReceiptRef{ID: o.Decision.ID.String(), Proof: o.Receipt, Evidence: hex.EncodeToString(o.Evidence[:])}
 }
 
-func deniedBy(o *signing.Outcome) error {
-	if o.Leaf.Decision == receipt.Allow {
-		return nil
+// allowed has a call decided; a denial is an error with its receipt.
+func (s *Server) allowed(ctx context.Context, call *signing.Call) (*signing.Outcome, error) {
+	o, err := s.Signing.Decide(ctx, call)
+	if err != nil || o.Leaf.Decision == receipt.Allow {
+		return o, err
 	}
-	return &denied{code: api.Code(o.Leaf.Reason), message: o.Decision.Explanation, receipt: receiptRef(o)}
+	return nil, &denied{code: api.Code(o.Leaf.Reason), message: o.Decision.Explanation, receipt: receiptRef(o)}
 }
 
 func (s *Server) getReceipt(c *call) (reply, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/sigilkeys/sigil/api"
 	"github.com/sigilkeys/sigil/internal/canon"
@@ -46,7 +45,7 @@ func (s *Server) asked(ctx context.Context, org canon.UUID, raw []byte) (*asked,
 	}
 	kind, err := body.Kind()
 	if err != nil {
-		return nil, refuse(api.CodeInvalidArgument, "%s", strings.TrimPrefix(err.Error(), chain.CodeArgument+": "))
+		return nil, refusal(err)
 	}
 	id, err := canon.ParseUUID(body.WalletID)
 	if err != nil {
@@ -65,6 +64,15 @@ func (s *Server) asked(ctx context.Context, org canon.UUID, raw []byte) (*asked,
 		return nil, refuse(api.CodeCurveMismatch, "the wallet has no %v key, which %s needs", n.Curve, n.Slug)
 	}
 	return &asked{kind, &body.Payload, n, w, publicKey}, nil
+}
+
+// refusal is a codec's refusal as the API's.
+func refusal(err error) error {
+	var refused *chain.RefusedError
+	if errors.As(err, &refused) {
+		return refuse(api.Code(refused.Code), "%s", refused.Message)
+	}
+	return err
 }
 
 // prepare decodes it as the TEE does.
@@ -88,11 +96,8 @@ func (s *Server) signature(ctx context.Context, call *signing.Call, raw []byte) 
 		}
 	}
 	call.Wallet = a.wallet
-	o, err := s.Signing.Decide(ctx, call)
+	o, err := s.allowed(ctx, call)
 	if err != nil {
-		return nil, err
-	}
-	if err := deniedBy(o); err != nil {
 		return nil, err
 	}
 	out := &api.Signature{Signature: string(o.Decision.Result), WalletID: a.wallet.ID.String(), Network: a.network.Slug,
@@ -143,12 +148,8 @@ func (s *Server) decode(c *call) (reply, error) {
 		return reply{}, err
 	}
 	prepared, err := a.prepare()
-	var refused *chain.RefusedError
-	if errors.As(err, &refused) {
-		return reply{}, refuse(api.Code(refused.Code), "%s", refused.Message)
-	}
 	if err != nil {
-		return reply{}, err
+		return reply{}, refusal(err)
 	}
 	x, err := prepared.Explain(a.network)
 	if err != nil {
