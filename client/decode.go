@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/sigilkeys/sigil/internal/canon"
 	"github.com/sigilkeys/sigil/internal/chain"
 )
 
@@ -18,11 +17,7 @@ type Decoded = chain.Explanation
 // the signature will have. Errors are those of Sign; an *ArgumentError is also
 // what the TEE would refuse.
 func (c *Client) Decode(ctx context.Context, r SignRequest) (*Decoded, error) {
-	wallet, err := canon.ParseUUID(r.WalletID)
-	if err != nil {
-		return nil, badArgument("WalletID", "not a lower-case UUID")
-	}
-	payload, err := r.payload()
+	wallet, payload, err := r.read()
 	if err != nil {
 		return nil, err
 	}

@@ -120,14 +120,19 @@ func (c *Client) SignTransaction(ctx context.Context, r SignRequest) (*SignResul
 	return c.Sign(ctx, r)
 }
 
+// read checks what can be checked of r without the wallet.
+func (r *SignRequest) read() (wallet canon.UUID, payload chain.Payload, err error) {
+	if wallet, err = canon.ParseUUID(r.WalletID); err != nil {
+		return wallet, payload, badArgument("WalletID", "not a lower-case UUID")
+	}
+	payload, err = r.payload()
+	return wallet, payload, err
+}
+
 // Sign has a wallet sign what r holds. Errors are *ArgumentError
 // (nothing was sent), *APIError, *VerificationError, or of the network.
 func (c *Client) Sign(ctx context.Context, r SignRequest) (*SignResult, error) {
-	wallet, err := canon.ParseUUID(r.WalletID)
-	if err != nil {
-		return nil, badArgument("WalletID", "not a lower-case UUID")
-	}
-	payload, err := r.payload()
+	wallet, payload, err := r.read()
 	if err != nil {
 		return nil, err
 	}
