@@ -168,21 +168,33 @@ func acceptingGrants(f *file, g *authority.VerifiedGenesis) error {
 	} {
 		doc := sampleGrant(g)
 		doc.Policy.Accept = c.accept
-		b, err := authority.SignEnvelope(authority.TypeGrant, doc, key(3), key(4))
-		if err != nil {
+		failure := "values"
+		if c.good {
+			failure = ""
+		}
+		if err := f.grant(g, c.name, failure, authority.TypeGrant, doc); err != nil {
 			return err
 		}
-		if !c.good {
-			f.bad(c.name, "values", b)
-			continue
-		}
-		v, err := authority.VerifyGrant(b, g)
-		if err != nil {
-			return err
-		}
-		e := f.good(c.name, b, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
-		e.Context = map[string]any{"genesis": h(g.Envelope)}
 	}
+	return nil
+}
+
+// grant adds an entry of a grant that fails so; "" is a good one.
+func (f *file) grant(g *authority.VerifiedGenesis, name, failure, kind string, doc authority.Grant) error {
+	b, err := authority.SignEnvelope(kind, doc, key(3), key(4))
+	if err != nil {
+		return err
+	}
+	if failure != "" {
+		f.bad(name, failure, b)
+		return nil
+	}
+	v, err := authority.VerifyGrant(b, g)
+	if err != nil {
+		return err
+	}
+	e := f.good(name, b, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
+	e.Context = map[string]any{"genesis": h(g.Envelope)}
 	return nil
 }
 
@@ -209,20 +221,9 @@ func secondGrants(f *file, g *authority.VerifiedGenesis) error {
 	} {
 		doc := sample
 		c.edit(&doc)
-		b, err := authority.SignEnvelope(authority.TypeGrant2, doc, key(3), key(4))
-		if err != nil {
+		if err := f.grant(g, c.name, c.failure, authority.TypeGrant2, doc); err != nil {
 			return err
 		}
-		if c.failure != "" {
-			f.bad(c.name, c.failure, b)
-			continue
-		}
-		v, err := authority.VerifyGrant(b, g)
-		if err != nil {
-			return err
-		}
-		e := f.good(c.name, b, map[string]any{"digest": h(v.Digest[:]), "credential": h(v.Credential[:]), "state_key": h(v.StateKey[:]), "key_id": authority.KeyID(v.Credential)})
-		e.Context = map[string]any{"genesis": h(g.Envelope)}
 	}
 	mixed := sample
 	mixed.Format = authority.FormatGrant
