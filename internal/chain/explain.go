@@ -108,11 +108,7 @@ func (a *Action) sentence(n *Network) string {
 		} else if a.Text != "" {
 			what = a.Text + " of what it holds of " + a.Asset
 		}
-		to := a.To
-		if to == "" {
-			to = "its caller"
-		}
-		s = fmt.Sprintf("%s gives %s to %s, by a trade for %s", a.Contract, what, to, who)
+		s = fmt.Sprintf("%s gives %s to %s, by a trade for %s", a.Contract, what, orElse(a.To, "its caller"), who)
 	case ActionRevoke:
 		s = fmt.Sprintf("%s takes back what %s may take of %s", who, orElse(a.Spender, "anybody"), orElse(a.Asset, "its tokens"))
 	case ActionChange:
@@ -134,7 +130,7 @@ func (a *Action) sentence(n *Network) string {
 	default:
 		s = a.fields()
 	}
-	if a.Authority != "" && a.Kind != ActionOpaque {
+	if a.Authority != "" {
 		s += ", by the authority of " + a.Authority
 	}
 	if a.Expiry != "" {

@@ -52,9 +52,8 @@ func Method(kind string) string {
 // is, the caller adds.
 func (p *Prepared) Request(n *Network) policy.Request {
 	r := policy.Request{Method: Method(p.Intent.Kind), Network: p.Intent.Network, AlsoValidOn: n.AlsoValidOn}
-	// Main networks share messages: they move nothing by themselves, and
-	// whoever may sign them for one wallet on a main network may be a login
-	// on another. A test network's key is in more hands.
+	// Main networks share messages, which move nothing by themselves. A key for
+	// a test network is in more hands, so it needs the main one allowed too.
 	message := p.Intent.Kind == KindMessage
 	if p.Unbound && n.UnboundOn != "" && (!message || n.Testnet) {
 		r.AlsoValidOn = n.UnboundOn

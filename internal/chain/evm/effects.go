@@ -116,20 +116,17 @@ func (d *describer) describe(c *call) {
 			delete(d.behind, i)
 		}
 	}
-	never := c.keepDangers(d.e.Flags[flags:])
+	never := dangers(d.e.Flags[flags:])
 	d.e.Actions, d.e.Flags = d.e.Actions[:actions], append(d.e.Flags[:flags], never...)
-	if len(c.value) > 0 { // that certainly leaves
-		c.transfer()
-		d.e.Flags = append(d.e.Flags, flagValueWithCall)
-	}
+	c.attach() // that certainly leaves
 	if len(never) == 0 && !c.drives() {
 		d.accept(c.data)
 	}
 	c.opaque()
 }
 
-// keepDangers are those of the flags that nothing accepts.
-func (c *call) keepDangers(flags []string) (out []string) {
+// dangers are those of the flags that nothing accepts.
+func dangers(flags []string) (out []string) {
 	for _, f := range flags {
 		if (f == flagDelegateCall || f == flagSafeRefund) && !slices.Contains(out, f) {
 			out = append(out, f)
